@@ -1,0 +1,97 @@
+"""The rules by which the studies choose a layer, a window and a cell: functions of the numbers alone."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from nst.layers import LAYERS
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What a rule chose, and by how much."""
+
+    rule: str
+    winner: str
+    runner_up: str | None
+    margin: float | None
+    """How far the runner-up is behind, in the unit of the rule's criterion."""
+
+
+def best_layer(ssim: Mapping[str, float], min_ssim: float) -> Choice:
+    """The deepest layer whose reconstruction still reaches `min_ssim`; if none does, the one with the highest SSIM.
+
+    The shallowest layer always wins by PSNR: it has lost nothing yet.  What a study wants to know is how deep one may
+    go, that is how much of the pixels one may forget, before the picture is lost.
+    """
+    enough = sorted((layer for layer in ssim if ssim[layer] >= min_ssim), key=LAYERS.index, reverse=True)
+    if enough:
+        rule = f"the deepest layer whose reconstruction has an SSIM of {min_ssim:g} or more"
+        ranked = enough
+    else:
+        rule = f"the highest SSIM, as no layer reaches {min_ssim:g}"
+        ranked = sorted(ssim, key=lambda layer: ssim[layer], reverse=True)
+    runner_up = ranked[1] if len(ranked) > 1 else None
+    margin = ssim[runner_up] - ssim[ranked[0]] if runner_up else None
+    return Choice(rule, ranked[0], runner_up, margin)
+
+
+def best_window(style_distance: Mapping[str, float]) -> Choice:
+    """The window whose texture has the smallest style distance (which is measured at the same five layers for all)."""
+    ranked = sorted(style_distance, key=lambda window: style_distance[window])
+    runner_up = ranked[1] if len(ranked) > 1 else None
+    margin = style_distance[runner_up] - style_distance[ranked[0]] if runner_up else None
+    return Choice("the smallest style distance", ranked[0], runner_up, margin)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell of the transfer grid."""
+
+    content_layer: str
+    window: str
+    content_distance: float
+    style_distance: float
+
+
+def recommended_cell(cells: Sequence[Cell]) -> tuple[Cell, Choice]:
+    """The cell whose worse rank is best: cells are ranked by content distance and by style distance, and each one
+    counts by the worse of its two ranks (the sum decides between equals).
+
+    Ranks, because the two distances have no common unit; the worse of two, because a cell that is excellent at one
+    and poor at the other is what a compromise is not.
+    """
+    by_content = _ranks([cell.content_distance for cell in cells])
+    by_style = _ranks([cell.style_distance for cell in cells])
+    order = sorted(
+        range(len(cells)),
+        key=lambda i: (max(by_content[i], by_style[i]), by_content[i] + by_style[i], i),
+    )
+    first = order[0]
+    second = order[1] if len(order) > 1 else None
+    name = [f"{cell.content_layer} | {cell.window}" for cell in cells]
+    choice = Choice(
+        rule="the smallest worse rank of two: of all cells by content distance, and by style distance",
+        winner=name[first],
+        runner_up=name[second] if second is not None else None,
+        margin=(
+            max(by_content[second], by_style[second]) - max(by_content[first], by_style[first])
+            if second is not None
+            else None
+        ),
+    )
+    return cells[first], choice
+
+
+def pareto_front(cells: Sequence[Cell]) -> list[Cell]:
+    """The cells that no other one beats in both distances, by content distance."""
+    front: list[Cell] = []
+    for cell in sorted(cells, key=lambda c: (c.content_distance, c.style_distance)):
+        if not front or cell.style_distance < front[-1].style_distance:
+            front.append(cell)
+    return front
+
+
+def _ranks(values: Sequence[float]) -> list[float]:
+    """1 for the smallest; equal values share the smaller rank."""
+    order = sorted(values)
+    return [1.0 + order.index(value) for value in values]

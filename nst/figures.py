@@ -1,0 +1,232 @@
+"""Pictures of results: labelled contact sheets, curves, heat maps, Gram matrices, a film.
+
+Drawn the same to the byte from the same results.
+"""
+
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+FOLDER = "figures"
+"""The folder of figures, inside a study's folder."""
+
+_GAP = 4
+_INK = (34, 34, 34)
+_PAPER = (255, 255, 255)
+
+
+def contact_sheet(
+    rows: Sequence[Sequence[Image.Image | None]],
+    *,
+    captions: Sequence[Sequence[str]] | None = None,
+    row_labels: Sequence[str] | None = None,
+    column_labels: Sequence[str] | None = None,
+    cell: int = 192,
+    mark: tuple[int, int] | None = None,
+) -> Image.Image:
+    """Pictures in rows and columns on white.
+
+    Args:
+        rows: the pictures; None leaves a place empty.
+        captions: a line under each picture, in the same arrangement.
+        row_labels, column_labels: at the left and above.
+        cell: longest side of a picture, px.
+        mark: row and column of a picture to frame.
+    """
+    fitted = [[None if p is None else _shrink(p, cell) for p in row] for row in rows]
+    columns = max(len(row) for row in fitted)
+    widths = [max((r[c].width for r in fitted if c < len(r) and r[c]), default=0) for c in range(columns)]  # type: ignore[union-attr]
+    heights = [max((p.height for p in row if p), default=0) for row in fitted]
+    font = ImageFont.load_default(13)
+    line = 20
+    left = _GAP + (max(int(font.getlength(text)) for text in row_labels) + 8 if row_labels else 0)
+    top = _GAP + (line if column_labels else 0)
+    below = line if captions else 0
+    sheet = Image.new(
+        "RGB", (left + sum(widths) + _GAP * columns, top + sum(h + below + _GAP for h in heights)), _PAPER
+    )
+    draw = ImageDraw.Draw(sheet)
+    y = top
+    for r, row in enumerate(fitted):
+        x = left
+        if row_labels:
+            draw.text((_GAP, y + heights[r] / 2), row_labels[r], _INK, font, anchor="lm")
+        for c, picture in enumerate(row):
+            if column_labels and r == 0:
+                draw.text((x + widths[c] / 2, top - line / 2), column_labels[c], _INK, font, anchor="mm")
+            if picture:
+                at = (x + (widths[c] - picture.width) // 2, y + (heights[r] - picture.height) // 2)
+                sheet.paste(picture, at)
+                if mark == (r, c):
+                    box = (at[0] - 2, at[1] - 2, at[0] + picture.width + 1, at[1] + picture.height + 1)
+                    draw.rectangle(box, outline=(220, 30, 30), width=3)
+            if captions and c < len(captions[r]):
+                draw.text((x + widths[c] / 2, y + heights[r] + line / 2), captions[r][c], _INK, font, anchor="mm")
+            x += widths[c] + _GAP
+        y += heights[r] + below + _GAP
+    return sheet
+
+
+def _shrink(picture: Image.Image, cell: int) -> Image.Image:
+    scale = cell / max(picture.size)
+    if scale == 1:
+        return picture
+    return picture.resize((round(picture.width * scale), round(picture.height * scale)), Image.Resampling.LANCZOS)
+
+
+def save(picture: Image.Image, path: Path, quality: int = 82) -> None:
+    """Write a WebP file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    picture.save(path, "WEBP", quality=quality, method=4)
+
+
+def save_gif(frames: Sequence[Image.Image], path: Path, seconds: float = 4.0) -> None:
+    """A film of `frames` that rests on the last one, and begins anew."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    each = max(20, round(seconds * 1000 / len(frames)))
+    durations = [each] * (len(frames) - 1) + [1500]
+    # One palette for all frames, from the last: colours must not flicker.
+    palette = frames[-1].quantize(128, method=Image.Quantize.MEDIANCUT)
+    paletted = [frame.quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG) for frame in frames]
+    paletted[0].save(path, save_all=True, append_images=paletted[1:], duration=durations, loop=0, optimize=True)
+
+
+def heat_map(
+    values: NDArray[np.float64],
+    row_labels: Sequence[str],
+    column_labels: Sequence[str],
+    *,
+    title: str,
+    x_label: str,
+    y_label: str,
+    path: Path,
+    mark: tuple[int, int] | None = None,
+) -> None:
+    """A PNG of `values` (rows, columns), each written in its cell; dark is low.  `mark` frames a cell."""
+    from matplotlib.patches import Rectangle
+
+    figure = _figure(0.55 * len(column_labels) + 2.2, 0.3 * len(row_labels) + 1.6)
+    axes = figure.subplots()
+    shown = np.log10(np.maximum(values, 1e-9))
+    axes.imshow(shown, cmap="viridis", aspect="auto")
+    middle = (shown.min() + shown.max()) / 2
+    for (r, c), value in np.ndenumerate(values):
+        colour = "black" if shown[r, c] > middle else "white"
+        axes.text(c, r, f"{value:.2f}", ha="center", va="center", fontsize=7, color=colour)
+    if mark is not None:
+        axes.add_patch(Rectangle((mark[1] - 0.5, mark[0] - 0.5), 1, 1, fill=False, edgecolor="red", linewidth=2))
+    axes.set_xticks(range(len(column_labels)), column_labels, fontsize=8)
+    axes.set_yticks(range(len(row_labels)), row_labels, fontsize=8)
+    axes.set(title=title, xlabel=x_label, ylabel=y_label)
+    _save_plot(figure, path)
+
+
+def line_plots(
+    x: Sequence[str],
+    panels: Mapping[str, Sequence[float]],
+    *,
+    x_label: str,
+    path: Path,
+    mark: int | None = None,
+) -> None:
+    """A PNG with one panel a quantity over the same labels; `mark` points at one of them."""
+    figure = _figure(3.6 * len(panels), 3.2)
+    for axes, (title, values) in zip(np.atleast_1d(figure.subplots(1, len(panels))), panels.items(), strict=True):
+        axes.plot(range(len(x)), values, marker="o", markersize=4)
+        if mark is not None:
+            axes.plot([mark], [values[mark]], marker="o", markersize=10, fillstyle="none", color="red")
+        axes.set_xticks(range(len(x)), x, rotation=90, fontsize=7)
+        axes.set(title=title, xlabel=x_label)
+        axes.grid(alpha=0.3)
+    _save_plot(figure, path)
+
+
+def loss_curves(
+    panels: Mapping[str, Mapping[str, Sequence[tuple[Sequence[float], Sequence[float]]]]],
+    *,
+    x_label: str,
+    path: Path,
+    targets: Mapping[str, float] | None = None,
+) -> None:
+    """A PNG with one panel a pair; in it one colour a start, one line a run given as (x, loss).  Dashed: the target."""
+    figure = _figure(3.8 * len(panels), 3.4)
+    for axes, (title, starts) in zip(np.atleast_1d(figure.subplots(1, len(panels))), panels.items(), strict=True):
+        for number, (start, runs) in enumerate(starts.items()):
+            for index, (x, loss) in enumerate(runs):
+                axes.plot(x, loss, color=f"C{number}", alpha=0.7, linewidth=1.2, label=start if index == 0 else None)
+        if targets:
+            axes.axhline(targets[title], color="grey", linestyle="--", linewidth=1)
+        axes.set(title=title, xlabel=x_label, ylabel="loss", yscale="log")
+        axes.grid(alpha=0.3, which="both")
+        axes.legend()
+    _save_plot(figure, path)
+
+
+def scatter(
+    groups: Mapping[str, tuple[Sequence[float], Sequence[float]]],
+    *,
+    x_label: str,
+    y_label: str,
+    title: str,
+    path: Path,
+) -> None:
+    """A PNG of points in named groups, log scales; the first group small and grey, the others large."""
+    figure = _figure(5.2, 4)
+    axes = figure.subplots()
+    for number, (name, (x, y)) in enumerate(groups.items()):
+        axes.scatter(
+            x,
+            y,
+            label=name,
+            s=14 if number == 0 else 45,
+            color="lightgrey" if number == 0 else f"C{number - 1}",
+        )
+    axes.set(xlabel=x_label, ylabel=y_label, title=title, xscale="log", yscale="log")
+    axes.grid(alpha=0.3, which="both")
+    axes.legend(fontsize=8)
+    _save_plot(figure, path)
+
+
+def gram_matrices(rows: Mapping[str, Mapping[str, NDArray[np.float32]]], path: Path, channels: int = 64) -> None:
+    """A PNG of Gram matrices: one row a layer, one column a picture, log scale shared within a row.
+
+    Of layers with more than `channels` channels the first ones are shown: cells must stay visible.
+    """
+    columns = max(len(row) for row in rows.values())
+    figure = _figure(2.9 * columns, 2.9 * len(rows))
+    grid = figure.subplots(len(rows), columns, squeeze=False)
+    for line, (layer, grams) in zip(grid, rows.items(), strict=True):
+        shown = {name: np.log10(gram[:channels, :channels] + 1e-3) for name, gram in grams.items()}
+        low = min(float(gram.min()) for gram in shown.values())
+        high = max(float(gram.max()) for gram in shown.values())
+        for axes, (name, gram) in zip(line, shown.items(), strict=True):
+            axes.imshow(gram, cmap="magma", vmin=low, vmax=high)
+            axes.set(title=f"{name}\n{layer}", xticks=[], yticks=[])
+            axes.title.set_fontsize(9)
+    _save_plot(figure, path)
+
+
+def _figure(width: float, height: float) -> "Figure":
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def _save_plot(figure: "Figure", path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=100, metadata={"Software": None})
+    # 64 colours are enough for a plot, and a third of the bytes.
+    with Image.open(buffer) as plot:
+        plot.convert("RGB").quantize(128).save(path, "PNG", optimize=True)

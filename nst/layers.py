@@ -1,0 +1,76 @@
+"""The 16 convolution layers of VGG-19, their names and their numbers.
+
+A layer means its activations after the ReLU (as in the Caffe model, where the ReLU works in place).
+Simonyan & Zisserman 2014, table 1, column E.
+"""
+
+import difflib
+import re
+from collections.abc import Iterable
+
+from nst.errors import ParamsError
+
+LAYERS: tuple[str, ...] = tuple(
+    f"conv{block}_{index}" for block, depth in ((1, 2), (2, 2), (3, 4), (4, 4), (5, 4)) for index in range(1, depth + 1)
+)
+"""conv1_1 … conv5_4, shallow to deep; the study also counts them 1 … 16."""
+
+BLOCK_ENDS: frozenset[str] = frozenset({"conv1_2", "conv2_2", "conv3_4", "conv4_4"})
+"""Layers that a 2×2 pooling follows (the pooling after conv5_4 feeds no layer)."""
+
+
+def layer_number(name: str) -> int:
+    """1 for conv1_1 … 16 for conv5_4."""
+    return LAYERS.index(layer_name(name)) + 1
+
+
+def layer_name(layer: str | int) -> str:
+    """The layer's name, from its name or its number 1 … 16.
+
+    Raises:
+        ParamsError: there is no such layer; the message names the nearest one.
+    """
+    if isinstance(layer, bool) or not isinstance(layer, str | int):
+        raise ParamsError(f"{layer!r} is no layer: give a name (conv1_1 … conv5_4) or a number 1 … 16")
+    if isinstance(layer, int) or layer.strip().isdigit():
+        number = int(layer)
+        if 1 <= number <= len(LAYERS):
+            return LAYERS[number - 1]
+        nearest = LAYERS[0 if number < 1 else -1]
+        raise ParamsError(f"no layer {number}: layers are 1 … 16; the nearest is {layer_number(nearest)} ({nearest})")
+    name = layer.strip().lower()
+    if name in LAYERS:
+        return name
+    close = difflib.get_close_matches(name, LAYERS, n=1, cutoff=0)
+    raise ParamsError(f"no layer {layer!r}: layers are conv1_1 … conv5_4 (or 1 … 16); the nearest is {close[0]}")
+
+
+def parse_layers(value: str | int | Iterable[str | int]) -> tuple[str, ...]:
+    """Layer names from one layer, a range (``"1-5"``, ``"conv1_1-conv3_1"``) or a list of these; in the order of depth.
+
+    Raises:
+        ParamsError: an unknown layer, a range that runs backwards, a layer given twice, or none at all.
+    """
+    names: list[str] = []
+    for item in [value] if isinstance(value, str | int) else value:
+        parts = re.split(r"\s*[-–]\s*", item.strip()) if isinstance(item, str) else [item]
+        if len(parts) > 2:
+            raise ParamsError(f"{item!r} is no range of layers: write it like 1-5 or conv1_1-conv3_1")
+        first, last = layer_number(layer_name(parts[0])), layer_number(layer_name(parts[-1]))
+        if first > last:
+            raise ParamsError(f"the range {item!r} runs backwards: write {parts[-1]}-{parts[0]}")
+        names += LAYERS[first - 1 : last]
+    if not names:
+        raise ParamsError("at least one layer is needed")
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ParamsError(f"layer {twice[0]} is given twice")
+    return tuple(sorted(names, key=LAYERS.index))
+
+
+def window(layers: Iterable[str]) -> str:
+    """A short label for a set of layers: ``"1-5"`` for neighbours, ``"1,3,5"`` otherwise."""
+    numbers = [layer_number(name) for name in layers]
+    if len(numbers) > 1 and numbers == list(range(numbers[0], numbers[-1] + 1)):
+        return f"{numbers[0]}-{numbers[-1]}"
+    return ",".join(map(str, numbers))

@@ -1,0 +1,81 @@
+"""Quality of a saved 8-bit picture, measured at fixed layers in float32, whatever layers were optimised.
+
+So that cells of a grid compare: a job that optimised conv1_1 and one that optimised conv5_4 are judged by the same
+numbers.
+"""
+
+import functools
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from nst.layers import LAYERS
+from nst.losses import content_loss, gram_matrix, style_loss
+from nst.vgg import Encoder
+from nst.weights import vgg19
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+CONTENT_LAYER = "conv4_2"
+STYLE_LAYERS = ("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1")
+
+
+def content_distance(picture: Tensor, content: Tensor, weights: str) -> float:
+    """|F(x) − F(c)|² / |F(c)|² at conv4_2, for pictures (1, 3, H, W) of the same size.  0 = same; lower is closer."""
+    encoder = _encoder(weights, picture.device)
+    with torch.no_grad():
+        x, c = (encoder(p, [CONTENT_LAYER])[CONTENT_LAYER] for p in (picture, content))
+        return content_loss(x, c).item()
+
+
+def style_distance(picture: Tensor, style: Tensor, weights: str) -> float:
+    """Mean over conv1_1, 2_1, 3_1, 4_1, 5_1 of |G(x) − G(s)|² / |G(s)|²; the sizes may differ.  0 = same; lower is
+    closer."""
+    encoder = _encoder(weights, picture.device)
+    with torch.no_grad():
+        features = encoder(picture, STYLE_LAYERS)
+        target = {name: gram_matrix(f) for name, f in encoder(style, STYLE_LAYERS).items()}
+        return style_loss(features, target).item()
+
+
+def psnr(picture: Tensor, reference: Tensor) -> float:
+    """Peak signal-to-noise ratio, dB, of pictures in [0, 1]; higher is closer, capped at 100 for equal pictures."""
+    from torchmetrics.functional.image import peak_signal_noise_ratio
+
+    value = peak_signal_noise_ratio(picture, reference, data_range=1.0)
+    return min(float(value), 100.0)
+
+
+def ssim(picture: Tensor, reference: Tensor) -> float:
+    """Structural similarity (Wang et al. 2004), mean over RGB, of pictures in [0, 1]; 1 = equal."""
+    from torchmetrics.functional.image import structural_similarity_index_measure
+
+    return float(structural_similarity_index_measure(picture, reference, data_range=1.0))
+
+
+def gram_matrices(picture: "Image.Image", layers: Sequence[str], weights: str) -> dict[str, NDArray[np.float32]]:
+    """The Gram matrices (C, C) of a picture at `layers`."""
+    encoder = Encoder(vgg19(weights), max(layers, key=LAYERS.index))
+    with torch.no_grad():
+        features = encoder(as_tensor(picture), layers)
+        return {name: gram_matrix(features[name])[0].numpy() for name in layers}
+
+
+def relative_distance(values: NDArray[np.float32], target: NDArray[np.float32]) -> float:
+    """|v − t|² / |t|²."""
+    return float(np.square(values - target).sum() / np.square(target).sum())
+
+
+def as_tensor(picture: "Image.Image") -> Tensor:
+    """(1, 3, H, W) in [0, 1] of an 8-bit picture."""
+    return torch.from_numpy(np.asarray(picture, dtype=np.float32) / 255).permute(2, 0, 1)[None].contiguous()
+
+
+@functools.lru_cache(maxsize=1)
+def _encoder(weights: str, device: torch.device) -> Encoder:
+    return Encoder(vgg19(weights), STYLE_LAYERS[-1], dtype=torch.float32, device=device)

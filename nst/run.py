@@ -1,0 +1,342 @@
+"""Run one job: from a `Job` and its pictures to a `Result`."""
+
+import functools
+import hashlib
+import json
+import platform as machine
+import resource
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nst import images, weights
+from nst.jobs import Job, Pooling, Precision
+from nst.results import Environment, Quality, Result, Timing
+
+if TYPE_CHECKING:
+    import torch
+    from PIL import Image
+    from torch import Tensor
+
+    from nst.optimize import Objective, State
+    from nst.parametrize import Parametrization
+    from nst.vgg import Encoder
+
+ENGINE = (
+    "images", "init", "jobs", "layers", "losses", "metrics", "optimize", "parametrize", "results", "run", "vgg",
+    "weights",
+)  # fmt: skip
+"""The modules that a result depends on: a change in one of them makes results stale."""
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """A job's pictures at the job's size, as PNG files, so that they can travel to any worker."""
+
+    content: bytes | None
+    style: bytes | None
+
+
+@dataclass(frozen=True)
+class Platform:
+    """The kind of machine a job runs on, as far as its result depends on it."""
+
+    device: str
+    """"cpu" or "cuda"."""
+    precision: str
+    """"bfloat16" or "float32"; never "auto"."""
+
+
+def platform(precision: Precision = "auto") -> Platform:
+    """What this machine has.  "auto" means bfloat16 where the hardware accelerates it, else float32."""
+    import torch
+
+    if torch.cuda.is_available():
+        device, accelerated = "cuda", torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        features = torch.cpu.get_capabilities()
+        device, accelerated = (
+            "cpu",
+            any(features.get(name) for name in ("amx_bf16", "avx512_bf16", "arm_bf16", "bf16")),
+        )
+    if precision == "auto":
+        precision = "bfloat16" if accelerated else "float32"
+    return Platform(device, precision)
+
+
+def inputs(job: Job, data: Path) -> Inputs:
+    """The pictures a job names, from `data`/content and `data`/style, at the job's size.
+
+    Raises:
+        ImageError: a picture is missing, unreadable, or too small or too narrow.
+    """
+    return Inputs(
+        content=_fitted(data / "content", job.content, job.size) if job.content else None,
+        style=_fitted(data / "style", job.style, job.size) if job.style else None,
+    )
+
+
+@functools.lru_cache(maxsize=64)
+def _fitted(folder: Path, name: str, size: int) -> bytes:
+    path = images.find(folder, name)
+    return images.to_png(images.fit(images.read(path), size, str(path)))
+
+
+def key(job: Job, inputs: Inputs, platform: Platform, alone: bool) -> str:
+    """What a stored result is filed under: a digest of everything that the result depends on.
+
+    Args:
+        alone: the job is timed with nothing beside it, so a result timed in company will not do.
+    """
+    import torch
+
+    parts = {
+        "job": job.digest,
+        "pictures": [hashlib.sha256(png).hexdigest() if png else None for png in (inputs.content, inputs.style)],
+        "weights": weights.check(job.weights),
+        "engine": _engine_digest(),
+        "torch": torch.__version__,
+        "platform": [platform.device, platform.precision, machine.machine()],
+        "alone": alone,
+    }
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+@functools.lru_cache
+def _engine_digest() -> str:
+    digest = hashlib.sha256()
+    for name in ENGINE:
+        digest.update(Path(__file__).with_name(f"{name}.py").read_bytes())
+    return digest.hexdigest()
+
+
+def run_job(
+    job: Job,
+    inputs: Inputs,
+    *,
+    threads: int | None = None,
+    warm_up: bool = False,
+    on_iteration: "Callable[[State], None] | None" = None,
+    pixel_metrics: bool = True,
+) -> Result:
+    """Optimise one picture as `job` says.
+
+    The bytes of the picture depend on the job, its pictures, the weights, the kind of machine and the number of
+    threads; not on what ran before or runs beside it.
+
+    Args:
+        inputs: the pictures at the job's size, from `inputs`.
+        threads: torch's threads in this process; None leaves them as they are.
+        warm_up: run two iterations first, so that the times hold no first-use costs.
+        on_iteration: called after each iteration.
+        pixel_metrics: PSNR and SSIM too; the library that computes them takes two seconds to import.
+
+    Raises:
+        WeightsError: the weights are missing or altered.
+    """
+    import torch
+
+    from nst.optimize import minimize
+
+    if threads is not None:
+        torch.set_num_threads(threads)
+    where = platform(job.precision)
+    device = torch.device(where.device)
+    content, style = (_tensor(png, device) for png in (inputs.content, inputs.style))
+    encoder = _encoder(job, where)
+    parametrization = _parametrization(job, _some(content, style))
+    objective = _objective(job, encoder, content, style)
+    optimise = functools.partial(
+        minimize,
+        objective,
+        parametrization=parametrization,
+        optimizer=job.optimizer,
+        learning_rate=job.learning_rate,
+    )
+    if warm_up:
+        optimise(_start(job, content, style), iterations=2)
+
+    frames: list[bytes] = []
+    wanted = {round(i * job.iterations / job.frames) for i in range(job.frames)} if job.frames else set()
+
+    def watch(state: "State") -> None:
+        if state.iteration in wanted:
+            frames.append(images.to_png(decode(state.picture())))
+        if on_iteration is not None:
+            on_iteration(state)
+
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+    began = time.perf_counter()
+    start = _start(job, content, style)
+    start_seconds = time.perf_counter() - began
+    if 0 in wanted:
+        frames.append(images.to_png(decode(start)))
+    outcome = optimise(start, iterations=job.iterations, on_iteration=watch)
+
+    saved = decode(outcome.picture)
+    return Result(
+        job=job,
+        png=images.to_png(saved),
+        frames=tuple(frames),
+        losses=outcome.losses,
+        quality=_quality(job, saved, content, style, objective, pixel_metrics=pixel_metrics),
+        timing=Timing(
+            seconds=start_seconds + outcome.seconds,
+            start_seconds=start_seconds,
+            iterations=len(outcome.losses),
+            evaluations=outcome.evaluations,
+            peak_memory_mb=_peak_memory_mb(device),
+            elapsed=tuple(start_seconds + seconds for seconds in outcome.elapsed),
+        ),
+        environment=Environment(
+            device=torch.cuda.get_device_name() if device.type == "cuda" else f"cpu ({machine.machine()})",
+            precision=where.precision,
+            threads=torch.get_num_threads(),
+            torch=torch.__version__,
+            weights_sha256=weights.check(job.weights),
+            worker=machine.node(),
+        ),
+    )
+
+
+def _objective(job: Job, encoder: "Encoder", content: "Tensor | None", style: "Tensor | None") -> "Objective":
+    """content_weight × content loss + style_weight × style loss + tv_weight × total variation; absent parts are left
+    out.
+
+    The content loss is the mean over the content layers, the style loss over the style layers.
+    """
+    import torch
+
+    from nst.losses import content_loss, gram_matrix, style_loss, total_variation
+
+    layers = {*job.content_layers, *job.style_layers}
+    with torch.no_grad():
+        features = encoder(content, job.content_layers) if content is not None and job.content_layers else {}
+        grams = (
+            {name: gram_matrix(f) for name, f in encoder(style, job.style_layers).items()}
+            if style is not None and job.style_layers
+            else {}
+        )
+
+    def objective(pictures: "Tensor") -> "Tensor":
+        found = encoder(pictures, layers)
+        loss = pictures.new_zeros(())
+        if features:
+            per_layer = [content_loss(found[name], target).sum() for name, target in features.items()]
+            loss = loss + job.content_weight * torch.stack(per_layer).mean()
+        if grams:
+            loss = loss + job.style_weight * style_loss(found, grams).sum()
+        if job.tv_weight:
+            loss = loss + job.tv_weight * total_variation(pictures).sum()
+        return loss
+
+    return objective
+
+
+def _start(job: Job, content: "Tensor | None", style: "Tensor | None") -> "Tensor":
+    from nst import init
+    from nst.optimize import synchronize
+
+    shape = _some(content, style)
+    if job.init == "noise":
+        return init.noise(job.noise, shape.shape[-2], shape.shape[-1], job.seed).to(shape.device)
+    assert content is not None, "a content or AdaIN start needs a content picture"
+    if job.init == "content":
+        return content.clone()
+    assert style is not None, "an AdaIN start needs a style picture"
+    start = init.adain(content, style, _reflecting_encoder(shape.device), weights.adain_decoder())
+    synchronize(start.device)
+    return start
+
+
+def _encoder(job: Job, where: Platform) -> "Encoder":
+    from nst.layers import LAYERS
+
+    deepest = max((*job.content_layers, *job.style_layers), key=LAYERS.index)
+    return _make_encoder(job.weights, deepest, job.pooling, where)
+
+
+@functools.lru_cache(maxsize=2)
+def _make_encoder(source: str, deepest: str, pooling: Pooling, where: Platform) -> "Encoder":
+    import torch
+
+    from nst.vgg import Encoder
+
+    dtype = {"bfloat16": torch.bfloat16, "float32": torch.float32}[where.precision]
+    return Encoder(weights.vgg19(source), deepest, pooling=pooling, dtype=dtype, device=where.device)
+
+
+@functools.lru_cache(maxsize=1)
+def _reflecting_encoder(device: "torch.device") -> "Encoder":
+    from nst.init import ADAIN_LAYER
+    from nst.vgg import Encoder
+
+    return Encoder(weights.vgg19(weights.NORMALISED), ADAIN_LAYER, device=device, padding="reflect")
+
+
+def _parametrization(job: Job, shape: "Tensor") -> "Parametrization":
+    from nst.parametrize import Fourier, Pixels, Sigmoid
+
+    if job.parametrization == "fourier":
+        return Fourier(shape.shape[-2], shape.shape[-1], shape.device)
+    return Pixels() if job.optimizer == "adam" else Sigmoid()
+
+
+def _quality(
+    job: Job,
+    saved: "Image.Image",
+    content: "Tensor | None",
+    style: "Tensor | None",
+    objective: "Objective",
+    *,
+    pixel_metrics: bool,
+) -> Quality:
+    import torch
+
+    from nst import metrics
+
+    picture = metrics.as_tensor(saved).to(_some(content, style).device)
+    with torch.no_grad():
+        final_loss = objective(picture).item()
+    return Quality(
+        content_distance=None if content is None else metrics.content_distance(picture, content, job.weights),
+        style_distance=None if style is None else metrics.style_distance(picture, style, job.weights),
+        psnr=metrics.psnr(picture, content) if pixel_metrics and content is not None else None,
+        ssim=metrics.ssim(picture, content) if pixel_metrics and content is not None else None,
+        final_loss=final_loss,
+    )
+
+
+def _some(content: "Tensor | None", style: "Tensor | None") -> "Tensor":
+    """The picture whose shape the result has: the content, or the style when synthesizing."""
+    picture = style if content is None else content
+    assert picture is not None, "a job names a content, a style, or both"
+    return picture
+
+
+def _tensor(png: bytes | None, device: "torch.device") -> "Tensor | None":
+    from nst.metrics import as_tensor
+
+    return None if png is None else as_tensor(images.from_png(png)).to(device)
+
+
+def decode(tensor: "Tensor") -> "Image.Image":
+    """(1, 3, H, W) in [0, 1] rounded to 8 bit."""
+    from PIL import Image
+
+    array = (tensor[0].clamp(0, 1) * 255).round().byte().permute(1, 2, 0).cpu().numpy()
+    return Image.fromarray(array)
+
+
+def _peak_memory_mb(device: "torch.device") -> float:
+    """Of the GPU, or the resident peak of this process."""
+    import torch
+
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20

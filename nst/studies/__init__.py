@@ -1,0 +1,60 @@
+"""The studies.  Each is a module that says which jobs answer its question, and what to write from their results:
+
+* ``ALONE``: its jobs are timed, so they run one at a time with nothing beside them.
+* ``jobs(params, results)``: all jobs it wants, given the results so far.  Called again until it wants no new ones, so
+  that a study can build on what it has found (the best layer, say).
+* ``write(params, results, data, folder)``: pictures, tables, figures and metrics.json in the study's folder.
+"""
+
+import importlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Protocol, cast
+
+from nst import tables
+from nst.errors import ParamsError
+from nst.jobs import Job
+from nst.layers import parse_layers
+from nst.params import RECOMMENDED, STUDIES, Params
+from nst.results import Result
+
+__all__ = ["STUDIES", "Study", "load", "resolve"]
+
+
+class Study(Protocol):
+    """What each module of this package offers."""
+
+    ALONE: bool
+
+    def jobs(self, params: Params, results: Mapping[Job, Result]) -> list[Job]:
+        """All jobs wanted, given the results so far."""
+
+    def write(self, params: Params, results: Mapping[Job, Result], data: Path, folder: Path) -> None:
+        """Write what the study found into its folder."""
+
+
+def load(name: str) -> Study:
+    """The study called `name`, one of `STUDIES`."""
+    if name not in STUDIES:
+        raise ParamsError(f"no study {name!r}; there are {', '.join(STUDIES)}")
+    return cast(Study, importlib.import_module(f"nst.studies.{name}"))
+
+
+def resolve(params: Params, reports: Path) -> Params:
+    """The parameters with "recommended" layers replaced by those that the transfer study found.
+
+    Where the transfer study has not run yet, "recommended" stays; the gallery then refuses to start.
+    """
+    gallery = params.gallery
+    if RECOMMENDED not in (gallery.content_layer, gallery.style_layers) or not (reports / "transfer").is_dir():
+        return params
+    try:
+        found = tables.read_metrics(reports / "transfer")["recommended"]
+    except (OSError, ValueError, KeyError):
+        return params
+    changes = {}
+    if gallery.content_layer == RECOMMENDED:
+        changes["content_layer"] = found["content_layer"]
+    if gallery.style_layers == RECOMMENDED:
+        changes["style_layers"] = parse_layers(found["style_layers"].split(","))
+    return params.model_copy(update={"gallery": gallery.model_copy(update=changes)})

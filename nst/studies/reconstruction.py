@@ -1,0 +1,131 @@
+"""Content loss alone, from noise, at each layer: what does a layer keep of a picture?
+
+Mahendran & Vedaldi (2015); Gatys et al. (2016), figure 1, content reconstructions.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from nst import figures, images, init, tables
+from nst.choices import Choice, best_layer
+from nst.jobs import Job
+from nst.layers import layer_number
+from nst.params import Params
+from nst.results import Result
+
+ALONE = False
+
+
+def jobs(params: Params, results: Mapping[Job, Result]) -> list[Job]:
+    """One job a layer; then, at the best layer, one a content and noise."""
+    first = _layer_jobs(params)
+    if not all(job in results for job in first.values()):
+        return list(first.values())
+    compared = _comparison_jobs(params, choose(params, results).winner)
+    return list(dict.fromkeys([*first.values(), *compared.values()]))
+
+
+def choose(params: Params, results: Mapping[Job, Result]) -> Choice:
+    """The best layer, by `nst.choices.best_layer`."""
+    ssim = {layer: results[job].quality.ssim or 0.0 for layer, job in _layer_jobs(params).items()}
+    return best_layer(ssim, params.reconstruction.min_ssim)
+
+
+def write(params: Params, results: Mapping[Job, Result], data: Path, folder: Path) -> None:
+    """Tables, the layers as a grid (deepest top left), curves over depth, and the two noises side by side."""
+    from nst import metrics
+    from nst.run import decode
+
+    section = params.reconstruction
+    choice = choose(params, results)
+    wanted = jobs(params, results)
+    tables.write((results[job] for job in wanted), folder)
+
+    layers = _layer_jobs(params)
+    deepest_first = list(reversed(layers))
+    pictures = {layer: images.from_png(results[job].png) for layer, job in layers.items()}
+    lines = [deepest_first[i : i + 4] for i in range(0, len(deepest_first), 4)]
+    best = next((r, line.index(choice.winner)) for r, line in enumerate(lines) if choice.winner in line)
+    figures.save(
+        figures.contact_sheet(
+            [[pictures[layer] for layer in line] for line in lines],
+            captions=[
+                [f"{layer_number(layer)} · {layer} · {results[layers[layer]].quality.psnr:.1f} dB" for layer in line]
+                for line in lines
+            ],
+            mark=best,
+        ),
+        folder / figures.FOLDER / "layers.webp",
+    )
+    quality = {layer: results[job].quality for layer, job in layers.items()}
+    figures.line_plots(
+        list(layers),
+        {
+            "PSNR (dB, higher is closer)": [q.psnr or 0.0 for q in quality.values()],
+            "SSIM (higher is closer)": [q.ssim or 0.0 for q in quality.values()],
+            "content distance (lower is closer)": [q.content_distance or 0.0 for q in quality.values()],
+        },
+        x_label="layer",
+        path=folder / figures.FOLDER / "depth.png",
+        mark=list(layers).index(choice.winner),
+    )
+
+    compared = _comparison_jobs(params, choice.winner)
+    seeds = section.compare_seeds
+    sheet = []
+    between = {}
+    for content in section.compare_contents:
+        original = images.fit(images.read(images.find(data / "content", content)), section.size, content)
+        noises = [decode(init.noise(section.noise, original.height, original.width, seed)) for seed in seeds]
+        made = [images.from_png(results[compared[content, seed]].png) for seed in seeds]
+        sheet.append([original, *(picture for pair in zip(noises, made, strict=True) for picture in pair)])
+        between[content] = metrics.psnr(*(metrics.as_tensor(picture) for picture in made[:2]))
+    figures.save(
+        figures.contact_sheet(
+            sheet,
+            row_labels=section.compare_contents,
+            column_labels=[
+                "original",
+                *(text for seed in seeds for text in (f"noise {seed}", f"from noise {seed}")),
+            ],
+        ),
+        folder / figures.FOLDER / "noises.webp",
+    )
+    tables.write_metrics(
+        {
+            "best_layer": choice.winner,
+            "rule": choice.rule,
+            "runner_up": choice.runner_up,
+            "margin": choice.margin,
+            "psnr": {layer: q.psnr for layer, q in quality.items()},
+            "ssim": {layer: q.ssim for layer, q in quality.items()},
+            "content_distance": {layer: q.content_distance for layer, q in quality.items()},
+            "noises": {
+                content: {
+                    "psnr_between": between[content],
+                    "psnr": [results[compared[content, seed]].quality.psnr for seed in seeds],
+                }
+                for content in section.compare_contents
+            },
+        },
+        folder,
+    )
+
+
+def _layer_jobs(params: Params) -> dict[str, Job]:
+    section = params.reconstruction
+    return {
+        layer: section.job(
+            "reconstruct", content=section.content, content_layers=(layer,), seed=section.compare_seeds[0]
+        )
+        for layer in section.layers
+    }
+
+
+def _comparison_jobs(params: Params, layer: str) -> dict[tuple[str, int], Job]:
+    section = params.reconstruction
+    return {
+        (content, seed): section.job("reconstruct", content=content, content_layers=(layer,), seed=seed)
+        for content in section.compare_contents
+        for seed in section.compare_seeds
+    }

@@ -1,0 +1,89 @@
+"""quality.csv, timing.csv and metrics.json: the tables each study writes."""
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from nst.layers import window
+from nst.results import Result
+
+IMAGES = "images"
+"""The folder of single pictures, inside a study's folder."""
+
+
+def write(results: Iterable[Result], folder: Path) -> None:
+    """Write the pictures of `results`, quality.csv and timing.csv into a study's folder.
+
+    quality.csv depends on nothing but the jobs; timing.csv differs from run to run.
+    """
+    results = list(results)
+    names = [result.job.name for result in results]
+    assert len(set(names)) == len(names), "two jobs of a study have the same name"
+    (folder / IMAGES).mkdir(parents=True, exist_ok=True)
+    for result in results:
+        (folder / image_path(result)).write_bytes(result.png)
+    for name, rows in (("quality.csv", map(_quality, results)), ("timing.csv", map(_timing, results))):
+        pd.DataFrame(list(rows)).to_csv(folder / name, index=False, lineterminator="\n", float_format="%.6g")
+
+
+def image_path(result: Result) -> str:
+    """Where a result's picture lies, relative to the study's folder."""
+    return f"{IMAGES}/{result.job.name}.png"
+
+
+def write_metrics(metrics: Mapping[str, Any], folder: Path) -> None:
+    """metrics.json, for `dvc metrics show` and `dvc metrics diff`."""
+    (folder / "metrics.json").write_text(json.dumps(_rounded(metrics), indent=2, ensure_ascii=False) + "\n", "utf-8")
+
+
+def read_metrics(folder: Path) -> dict[str, Any]:
+    """What `write_metrics` wrote into a study's folder."""
+    return json.loads((folder / "metrics.json").read_text("utf-8"))  # type: ignore[no-any-return]
+
+
+def _quality(result: Result) -> dict[str, Any]:
+    job, quality = result.job, result.quality
+    return {
+        "job": job.name,
+        "content": job.content,
+        "style": job.style,
+        "content_layer": "+".join(job.content_layers) or None,
+        "style_layers": window(job.style_layers) or None,
+        "init": job.init,
+        "seed": job.seed,
+        "size": job.size,
+        "iterations": job.iterations,
+        "optimizer": job.optimizer,
+        "content_distance": quality.content_distance,
+        "style_distance": quality.style_distance,
+        "psnr": quality.psnr,
+        "ssim": quality.ssim,
+        "final_loss": quality.final_loss,
+        "image": image_path(result),
+    }
+
+
+def _timing(result: Result) -> dict[str, Any]:
+    timing, environment = result.timing, result.environment
+    return {
+        "job": result.job.name,
+        "seconds": timing.seconds,
+        "seconds_per_iteration": timing.seconds_per_iteration,
+        "evaluations": timing.evaluations,
+        "peak_memory_mb": timing.peak_memory_mb,
+        "device": environment.device,
+        "precision": environment.precision,
+    }
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, float):
+        return float(f"{value:.6g}")
+    if isinstance(value, Mapping):
+        return {key: _rounded(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_rounded(item) for item in value]
+    return value

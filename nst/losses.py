@@ -6,6 +6,7 @@ layer comparable: 0 is a perfect match, and 1 is what activations (or Gram matri
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -20,7 +21,7 @@ def gram_matrix(features: Tensor) -> Tensor:
     batch, channels, height, width = features.shape
     # With channels_last activations this is a view: no copy.
     rows = features.permute(0, 2, 3, 1).reshape(batch, height * width, channels)
-    gram = torch.bmm(rows.transpose(1, 2), rows)
+    gram: Tensor = _Products.apply(rows)
     return gram.to(_wide(features)) / (height * width)
 
 
@@ -45,6 +46,23 @@ def total_variation(pictures: Tensor) -> Tensor:
     down = (pictures[..., 1:, :] - pictures[..., :-1, :]).square().mean((1, 2, 3))
     across = (pictures[..., 1:] - pictures[..., :-1]).square().mean((1, 2, 3))
     return down + across
+
+
+class _Products(torch.autograd.Function):
+    """XᵀX (B, C, C) of X (B, N, C), with a gradient in X's own layout.
+
+    Autograd takes the two factors apart: two products, one of them transposed, and a slow sum of different layouts.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor) -> Tensor:
+        ctx.save_for_backward(rows)
+        return torch.bmm(rows.transpose(1, 2), rows)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        (rows,) = ctx.saved_tensors
+        return torch.bmm(rows, gradients[0] + gradients[0].transpose(1, 2))
 
 
 def _energy(values: Tensor) -> Tensor:

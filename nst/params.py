@@ -3,10 +3,19 @@
 import difflib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, NoReturn
+from typing import Annotated, Any, Literal, NoReturn, TypeVar
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from nst.errors import NSTError, ParamsError
 from nst.jobs import Init, Job, Noise, Optimizer, Parametrization, Pooling, Precision, Task
@@ -40,10 +49,31 @@ LayersOrRecommended = Annotated[
 ]
 Name = Annotated[str, Field(min_length=1)]
 Pair = tuple[Name, Name]
+Seed = Annotated[int, Field(strict=True, ge=0, lt=2**63)]
+"""What torch's generators take."""
+
+
+def _distinct(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    for index, value in enumerate(values):
+        if value in values[:index]:
+            raise ValueError(f"{value!r} is given twice; leave one out")
+    return values
+
+
+T = TypeVar("T")
+Distinct = Annotated[tuple[T, ...], AfterValidator(_distinct)]
 
 
 class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=False, allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_switch(cls, value: Any) -> Any:
+        """No parameter is a switch; and YAML reads yes, no, on and off as one, which would count as 1 and 0."""
+        if isinstance(value, bool):
+            raise ValueError("no parameter is true or false (YAML reads yes, no, on and off so)")
+        return value
 
 
 class Settings(_Frozen):
@@ -97,8 +127,8 @@ class Reconstruction(Settings):
 
     content: Name
     layers: Layers
-    compare_contents: tuple[Name, ...] = Field(min_length=2)
-    compare_seeds: tuple[int, ...] = Field(min_length=2)
+    compare_contents: Distinct[Name] = Field(min_length=2)
+    compare_seeds: Distinct[Seed] = Field(min_length=2)
     min_ssim: float = Field(ge=0, le=1)
     """The best layer is the deepest one whose reconstruction reaches this."""
 
@@ -107,9 +137,9 @@ class Synthesis(Settings):
     """Style loss alone, from noise."""
 
     style: Name
-    windows: tuple[Layers, ...] = Field(min_length=1)
-    compare_styles: tuple[Name, ...] = Field(min_length=2)
-    compare_seeds: tuple[int, ...] = Field(min_length=2)
+    windows: Distinct[Layers] = Field(min_length=1)
+    compare_styles: Distinct[Name] = Field(min_length=2)
+    compare_seeds: Distinct[Seed] = Field(min_length=2)
 
 
 class Transfer(Settings):
@@ -118,17 +148,17 @@ class Transfer(Settings):
     content: Name
     style: Name
     init: Init
-    seed: int
+    seed: Seed
     content_layers: Layers
-    style_windows: tuple[Layers, ...] = Field(min_length=1)
+    style_windows: Distinct[Layers] = Field(min_length=1)
 
 
 class Initialization(Settings):
     """Noise against content against AdaIN start."""
 
-    pairs: tuple[Pair, ...] = Field(min_length=1)
-    seeds: tuple[int, ...] = Field(min_length=1)
-    inits: tuple[Init, ...] = Field(min_length=1)
+    pairs: Distinct[Pair] = Field(min_length=1)
+    seeds: Distinct[Seed] = Field(min_length=1)
+    inits: Distinct[Init] = Field(min_length=1)
     content_layer: Layer
     style_layers: Layers
 
@@ -144,14 +174,14 @@ class Process(_Frozen):
 class Gallery(Settings):
     """Pictures to look at."""
 
-    contents: tuple[Name, ...] = Field(min_length=2)
-    styles: tuple[Name, ...] = Field(min_length=2)
+    contents: Distinct[Name] = Field(min_length=2)
+    styles: Distinct[Name] = Field(min_length=2)
     content_layer: LayerOrRecommended
     style_layers: LayersOrRecommended
     init: Init
-    seed: int
+    seed: Seed
     gram_layers: Layers
-    favourites: tuple[Pair, ...] = Field(min_length=1)
+    favourites: Distinct[Pair] = Field(min_length=1)
     favourite_size: int = Field(ge=32, le=4096)
     film: Process
 
@@ -193,7 +223,7 @@ def load(path: Path) -> Params:
     except (OSError, UnicodeDecodeError) as error:
         raise ParamsError(f"{path}: cannot be read ({error})") from None
     try:
-        values = yaml.safe_load(text)
+        values = yaml.load(text, _Loader)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         place = f"line {mark.line + 1}" if mark else "somewhere"
@@ -204,6 +234,18 @@ def load(path: Path) -> Params:
         return Params.model_validate(values)
     except ValidationError as error:
         _explain(str(path), error)
+
+
+class _Loader(yaml.SafeLoader):
+    """Refuses a key that stands twice, of which YAML would silently take the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        for index, key in enumerate(keys):
+            if key in keys[:index]:
+                mark = node.value[index][0].start_mark
+                raise yaml.constructor.ConstructorError(problem=f"{key!r} stands twice", problem_mark=mark)
+        return super().construct_mapping(node, deep=deep)
 
 
 def settings(**values: Any) -> Settings:
@@ -220,7 +262,8 @@ def settings(**values: Any) -> Settings:
 
 def _explain(source: str, error: ValidationError) -> NoReturn:
     """Raise the first fault as one line: where it is, what is wrong, what would be right."""
-    fault = error.errors()[0]
+    # A misspelt key is both unknown and missing: tell the first, which says what was meant.
+    fault = min(error.errors(), key=lambda fault: fault["type"] != "extra_forbidden")
     place = [str(part) for part in fault["loc"]]
     field = ".".join(place)
     message = fault["msg"].removeprefix("Value error, ")

@@ -79,9 +79,14 @@ def inputs(job: Job, data: Path) -> Inputs:
     )
 
 
-@functools.lru_cache(maxsize=64)
 def _fitted(folder: Path, name: str, size: int) -> bytes:
     path = images.find(folder, name)
+    stat = path.stat()
+    return _fitted_file(path, size, stat.st_size, stat.st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=64)
+def _fitted_file(path: Path, size: int, _bytes: int, _modified: int) -> bytes:
     return images.to_png(images.fit(images.read(path), size, str(path)))
 
 
@@ -146,7 +151,7 @@ def run_job(
     where = platform(job.precision)
     device = torch.device(where.device)
     content, style = (_tensor(png, device) for png in (inputs.content, inputs.style))
-    encoder = _encoder(job, where)
+    encoder = _encoder(job.weights, job.pooling, where)
     parametrization = _parametrization(job, _some(content, style))
     objective = _objective(job, encoder, content, style)
     optimise = functools.partial(
@@ -253,21 +258,14 @@ def _start(job: Job, content: "Tensor | None", style: "Tensor | None") -> "Tenso
     return start
 
 
-def _encoder(job: Job, where: Platform) -> "Encoder":
-    from nst.layers import LAYERS
-
-    deepest = max((*job.content_layers, *job.style_layers), key=LAYERS.index)
-    return _make_encoder(job.weights, deepest, job.pooling, where)
-
-
-@functools.lru_cache(maxsize=2)
-def _make_encoder(source: str, deepest: str, pooling: Pooling, where: Platform) -> "Encoder":
+@functools.lru_cache(maxsize=1)
+def _encoder(source: str, pooling: Pooling, where: Platform) -> "Encoder":
     import torch
 
     from nst.vgg import Encoder
 
     dtype = {"bfloat16": torch.bfloat16, "float32": torch.float32}[where.precision]
-    return Encoder(weights.vgg19(source), deepest, pooling=pooling, dtype=dtype, device=where.device)
+    return Encoder(weights.vgg19(source), pooling=pooling, dtype=dtype, device=where.device)
 
 
 @functools.lru_cache(maxsize=1)

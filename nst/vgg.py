@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from nst.layers import BLOCK_ENDS, LAYERS
-from nst.weights import Convolution, VGGWeights
+from nst.weights import VGGWeights
 
 Padding = Literal["zeros", "reflect"]
 
@@ -43,18 +43,17 @@ class Encoder:
         self._pool = F.max_pool2d if pooling == "max" else F.avg_pool2d
         self._dtype = dtype
         self._padding = padding
-        self._scale = weights.scale.to(device)[:, :, None, None]
-        self._shift = weights.shift.to(device)
-        self._convolutions = [
-            Convolution(
-                c.weight.to(device, dtype).contiguous(memory_format=torch.channels_last),
-                c.bias.to(device, dtype),
-            )
-            for c in weights.convolutions[: len(self.layers)]
-        ]
+        # What conv1_1 was trained on is scale @ RGB + shift.  The shift is taken off as a mean colour, so that the zero
+        # padding means the same; the scale goes into conv1_1's kernel.
+        self._mean = -torch.linalg.solve(weights.scale, weights.shift).to(device)[:, None, None]
         self._fused = padding == "zeros" and torch.device(device).type == "cpu" and _has_fused_convolution(dtype)
-        self._packed: list[tuple[Tensor, Tensor, Tensor]] = []
-        self._packed_for: torch.Size | None = None
+        convolutions = weights.convolutions[: len(self.layers)]
+        self._biases = [c.bias.to(device, dtype) for c in convolutions]
+        self._source = [c.weight for c in convolutions]
+        self._source[0] = torch.einsum("oihw,ij->ojhw", self._source[0], weights.scale)
+        kernels = [kernel.to(device, dtype).contiguous(memory_format=torch.channels_last) for kernel in self._source]
+        self._kernels = [_pack(kernel) for kernel in kernels] if self._fused else kernels
+        self._backward_kernels: dict[int, Tensor] = {}
 
     def __call__(self, pictures: Tensor, layers: Collection[str]) -> dict[str, Tensor]:
         """The activations (B, C, H', W') of `layers`, by name, for pictures (B, 3, H, W), RGB in [0, 1].
@@ -64,10 +63,7 @@ class Encoder:
         missing = set(layers) - set(self.layers)
         if missing:
             raise ValueError(f"this encoder ends at {self.layers[-1]}: it has no {', '.join(sorted(missing))}")
-        if self._fused and self._packed_for != pictures.shape:
-            self._pack(pictures.shape)
-        x = F.conv2d(pictures, self._scale, self._shift)
-        x = x.to(self._dtype).contiguous(memory_format=torch.channels_last)
+        x = (pictures - self._mean).to(self._dtype).contiguous(memory_format=torch.channels_last)
         deepest = max(LAYERS.index(name) for name in layers)
         features: dict[str, Tensor] = {}
         for index, name in enumerate(self.layers[: deepest + 1]):
@@ -79,34 +75,26 @@ class Encoder:
         return features
 
     def _convolve(self, x: Tensor, index: int) -> Tensor:
+        kernel, bias = self._kernels[index], self._biases[index]
+        if self._fused and x.requires_grad:
+            return _FusedConvReLU.apply(x, kernel, bias, self._backward_kernel(index))  # type: ignore[no-any-return]
         if self._fused:
-            return _FusedConvReLU.apply(x, *self._packed[index])  # type: ignore[no-any-return]
-        convolution = self._convolutions[index]
+            return _fused_convolution(x, kernel, bias, "relu")
         if self._padding == "reflect":
-            x = F.conv2d(F.pad(x, (1, 1, 1, 1), "reflect"), convolution.weight, convolution.bias)
+            x = F.conv2d(F.pad(x, (1, 1, 1, 1), "reflect"), kernel, bias)
         else:
-            x = F.conv2d(x, convolution.weight, convolution.bias, padding=1)
+            x = F.conv2d(x, kernel, bias, padding=1)
         return F.relu_(x)
 
-    def _pack(self, shape: torch.Size) -> None:
-        """Lay the weights out as oneDNN wants them for pictures of this shape, for both directions."""
-        self._packed = []
-        batch, _, height, width = shape
-        for name, convolution in zip(self.layers, self._convolutions, strict=True):
-            forward = convolution.weight
-            # The gradient of a 3×3 convolution is the convolution with the kernel turned by 180° and its channels
-            # swapped.
-            backward = forward.flip(2, 3).transpose(0, 1).contiguous(memory_format=torch.channels_last)
-            packed = [
-                torch.ops.mkldnn._reorder_convolution_weight(
-                    weight, [1, 1], [1, 1], [1, 1], 1, [batch, weight.shape[1], height, width]
-                )
-                for weight in (forward, backward)
-            ]
-            self._packed.append((packed[0], convolution.bias, packed[1]))
-            if name in BLOCK_ENDS:
-                height, width = height // 2, width // 2
-        self._packed_for = shape
+    def _backward_kernel(self, index: int) -> Tensor:
+        """The gradient of a 3×3 convolution is the convolution with the kernel turned by 180° and its channels swapped.
+
+        Made at the first use: metrics and targets need no gradient.
+        """
+        if index not in self._backward_kernels:
+            turned = self._source[index].to(self._dtype).flip(2, 3).transpose(0, 1)
+            self._backward_kernels[index] = _pack(turned.contiguous(memory_format=torch.channels_last))
+        return self._backward_kernels[index]
 
 
 class _FusedConvReLU(torch.autograd.Function):
@@ -126,6 +114,11 @@ class _FusedConvReLU(torch.autograd.Function):
         return _fused_convolution(through, ctx.backward_weight, None, "none"), None, None, None
 
 
+def _pack(kernel: Tensor) -> Tensor:
+    """The kernel laid out as oneDNN wants it, for pictures of any size."""
+    return torch.ops.mkldnn._reorder_convolution_weight(kernel, [1, 1], [1, 1], [1, 1], 1)  # type: ignore[no-any-return]
+
+
 def _fused_convolution(x: Tensor, weight: Tensor, bias: Tensor | None, after: str) -> Tensor:
     return torch.ops.mkldnn._convolution_pointwise(  # type: ignore[no-any-return]
         x, weight, bias, [1, 1], [1, 1], [1, 1], 1, after, [], ""
@@ -143,8 +136,7 @@ def _has_fused_convolution(dtype: torch.dtype) -> bool:
     weight = torch.randn(16, 16, 3, 3, generator=generator).to(dtype).contiguous(memory_format=torch.channels_last)
     bias = torch.zeros(16, dtype=dtype)
     try:
-        packed = torch.ops.mkldnn._reorder_convolution_weight(weight, [1, 1], [1, 1], [1, 1], 1, [1, 16, 8, 8])
-        fused = _fused_convolution(x, packed, bias, "relu")
+        fused = _fused_convolution(x, _pack(weight), bias, "relu")
     except (RuntimeError, AttributeError):
         return False
     return torch.allclose(fused.float(), F.conv2d(x, weight, bias, padding=1).relu().float(), rtol=0.02, atol=0.02)

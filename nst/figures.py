@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 if TYPE_CHECKING:
+    from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
 FOLDER = "figures"
@@ -165,6 +166,7 @@ def loss_curves(
         if targets:
             axes.axhline(targets[title], color="grey", linestyle="--", linewidth=1)
         axes.set(title=title, xlabel=x_label, ylabel="loss", yscale="log")
+        _plain_ticks(axes.yaxis)
         axes.grid(alpha=0.3, which="both")
         axes.legend()
     _save_plot(figure, path)
@@ -190,6 +192,8 @@ def scatter(
             color="lightgrey" if number == 0 else f"C{number - 1}",
         )
     axes.set(xlabel=x_label, ylabel=y_label, title=title, xscale="log", yscale="log")
+    _plain_ticks(axes.xaxis)
+    _plain_ticks(axes.yaxis)
     axes.grid(alpha=0.3, which="both")
     axes.legend(fontsize=8)
     _save_plot(figure, path)
@@ -214,6 +218,15 @@ def gram_matrices(rows: Mapping[str, Mapping[str, NDArray[np.float32]]], path: P
     _save_plot(figure, path)
 
 
+def _plain_ticks(axis: "Axis") -> None:
+    """Label a logarithmic axis with 0.2 rather than 2 × 10⁻¹."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_formatter(NullFormatter())
+
+
 def _figure(width: float, height: float) -> "Figure":
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -227,6 +240,6 @@ def _save_plot(figure: "Figure", path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=100, metadata={"Software": None})
-    # 64 colours are enough for a plot, and a third of the bytes.
+    # 128 colours are enough for a plot, and a third of the bytes.
     with Image.open(buffer) as plot:
         plot.convert("RGB").quantize(128).save(path, "PNG", optimize=True)

@@ -45,7 +45,7 @@ def read(path: Path) -> Image.Image:
 
 def _rgb(picture: Image.Image) -> Image.Image:
     if picture.mode.startswith("I;16") or picture.mode in ("I", "F"):
-        values = np.asarray(picture).astype(np.float64)
+        values = np.nan_to_num(np.asarray(picture).astype(np.float64), posinf=0, neginf=0)
         # 16-bit files use 0 … 65535; "F" and "I" files may hold anything: take 0 … max of the smallest usual range.
         top = next(limit for limit in (1.0, 255.0, 65535.0, max(values.max(), 1.0)) if values.max() <= limit)
         top = 65535.0 if picture.mode.startswith("I;16") else top

@@ -80,7 +80,8 @@ class Job:
         parts = [self.content, self.style, "+".join(self.content_layers), window(self.style_layers)]
         start = f"noise{self.seed}" if self.init == "noise" else self.init
         run = f"run{self.run}" if self.run else None
-        return "_".join(part for part in [*parts, start, f"{self.size}px", run] if part)
+        film = "film" if self.frames else None
+        return "_".join(part for part in [*parts, start, f"{self.size}px", run, film] if part)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""

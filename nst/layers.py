@@ -32,7 +32,7 @@ def layer_name(layer: str | int) -> str:
     """
     if isinstance(layer, bool) or not isinstance(layer, str | int):
         raise ParamsError(f"{layer!r} is no layer: give a name (conv1_1 … conv5_4) or a number 1 … 16")
-    if isinstance(layer, int) or layer.strip().isdigit():
+    if isinstance(layer, int) or layer.strip().isdecimal():
         number = int(layer)
         if 1 <= number <= len(LAYERS):
             return LAYERS[number - 1]
@@ -51,8 +51,10 @@ def parse_layers(value: str | int | Iterable[str | int]) -> tuple[str, ...]:
     Raises:
         ParamsError: an unknown layer, a range that runs backwards, a layer given twice, or none at all.
     """
+    if not isinstance(value, Iterable):
+        value = [value]
     names: list[str] = []
-    for item in [value] if isinstance(value, str | int) else value:
+    for item in [value] if isinstance(value, str) else value:
         parts = re.split(r"\s*[-–]\s*", item.strip()) if isinstance(item, str) else [item]
         if len(parts) > 2:
             raise ParamsError(f"{item!r} is no range of layers: write it like 1-5 or conv1_1-conv3_1")

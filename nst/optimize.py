@@ -11,6 +11,9 @@ from torch import Tensor
 from nst.jobs import Optimizer
 from nst.parametrize import Parametrization
 
+_LINE_SEARCH = 25
+"""Evaluations that a line search of L-BFGS may take."""
+
 Objective = Callable[[Tensor], Tensor]
 """From pictures (B, 3, H, W) in [0, 1] to a scalar; differentiable."""
 
@@ -55,10 +58,11 @@ def minimize(
 ) -> Outcome:
     """Lower `objective` from the picture `start` (B, 3, H, W), which must be in [0, 1]; so is every picture after it.
 
-    Adam (Kingma & Ba 2015) with the given learning rate, or L-BFGS with a strong Wolfe line search, which finds its own
-    steps.  L-BFGS stops before `iterations` when it finds no lower point.
+    Adam (Kingma & Ba 2015, with β₂ = 0.99) with the given learning rate, or L-BFGS with a strong Wolfe line search,
+    which finds its own steps.  L-BFGS stops before `iterations` when it finds no lower point.
     """
-    variable = parametrization.encode(start.clamp(0, 1)).requires_grad_()
+    # torch's L-BFGS needs a contiguous variable.
+    variable = parametrization.encode(start.clamp(0, 1)).contiguous().requires_grad_()
     losses: list[float] = []
     elapsed: list[float] = []
     evaluations = 0
@@ -112,7 +116,8 @@ class _Stepper(Protocol):
 
 class _Adam:
     def __init__(self, variable: Tensor, learning_rate: float) -> None:
-        self._adam = torch.optim.Adam([variable], lr=learning_rate, fused=True)
+        # A shorter memory of squared gradients than the paper's 0.999: runs have about a hundred steps, not thousands.
+        self._adam = torch.optim.Adam([variable], lr=learning_rate, betas=(0.9, 0.99), fused=True)
 
     def step(self, evaluate: Callable[[], Tensor]) -> tuple[float, float, bool]:
         loss = evaluate().item()
@@ -133,6 +138,7 @@ class _LBFGS:
         self._lbfgs = torch.optim.LBFGS(
             [variable],
             max_iter=1,
+            max_eval=_LINE_SEARCH + 1,  # with the starting point; torch's default would leave the line search none
             history_size=20,
             line_search_fn="strong_wolfe",
             tolerance_grad=0,
@@ -159,4 +165,7 @@ class _LBFGS:
 
         self._lbfgs.step(closure)  # type: ignore[no-untyped-call]
         assert first is not None
-        return *first, not torch.equal(before, self._variable.detach())
+        with torch.no_grad():
+            if not self._variable.isfinite().all():  # where hardly anything has a slope, a step can be endless
+                self._variable.copy_(before)
+            return *first, not torch.equal(before, self._variable)

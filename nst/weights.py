@@ -84,7 +84,8 @@ def vgg19(source: str = NORMALISED) -> VGGWeights:
         shift = -torch.tensor([0.485, 0.456, 0.406]) / deviation
     widths = [64, 64, 128, 128, *[256] * 4, *[512] * 8]
     shapes = [(out, into, 3, 3) for out, into in zip(widths, [3, *widths], strict=False)]
-    if [tuple(c.weight.shape) for c in convolutions] != shapes:
+    found = [(tuple(c.weight.shape), tuple(c.bias.shape)) for c in convolutions]
+    if found != [(shape, shape[:1]) for shape in shapes]:
         raise WeightsError(f"{path}: not VGG-19: its {len(LAYERS)} convolutions are missing or of other shapes")
     return VGGWeights(source, digest, scale, shift, tuple(convolutions))
 
@@ -166,14 +167,12 @@ def _sha256(path: Path, _size: int, _modified: int) -> str:
 
 
 def _load(path: Path) -> "dict[str, torch.Tensor]":
-    import pickle
-
     import torch
 
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError, ValueError, OSError, pickle.UnpicklingError) as error:
-        reason = str(error).splitlines()[0]
+    except Exception as error:  # what unpickling damaged bytes ends in can be anything
+        reason = (str(error) or type(error).__name__).splitlines()[0]
         raise WeightsError(f"{path}: not a weights file that torch can read ({reason})") from None
     if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
         raise WeightsError(f"{path}: not a state dictionary of tensors")

@@ -1,0 +1,31 @@
+"""What many tests need.  The weights are the real ones, the pictures the repository's."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from nst.weights import VGGWeights, vgg19
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> None:
+    """As in the workers: another number of threads would sum in another order."""
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def data() -> Path:
+    """The pictures that the studies use."""
+    folder = ROOT / "data"
+    if not (folder / "content").is_dir():
+        pytest.fail("data/ is not there: run `dvc pull data`")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def weights() -> VGGWeights:
+    """The normalised VGG-19."""
+    return vgg19()

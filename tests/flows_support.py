@@ -1,0 +1,162 @@
+"""A checkout to try the flows in, real processes and all."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+import yaml
+
+ROOT = Path(__file__).resolve().parent.parent
+UNSET = ("PREFECT_API_URL", "NST_OWNER", "NST_LENDER", "DVC_STAGE", "DVC_ROOT", "MAKEFLAGS", "MAKELEVEL")
+
+
+@dataclass(frozen=True)
+class Checkout:
+    """A copy of the working tree with what git would take, as a repository of its own."""
+
+    path: Path
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def cache(self) -> Path:
+        """Where finished jobs are."""
+        return self.path / ".cache" / "jobs"
+
+    def finished(self) -> dict[str, int]:
+        """The files of finished jobs and when each was written; a job that runs again is written again."""
+        return {path.name: path.stat().st_mtime_ns for path in self.cache.glob("*.json")}
+
+    def environ(self, **more: str) -> dict[str, str]:
+        """The environment for a command in here; an empty value removes a variable."""
+        inherited = {name: value for name, value in os.environ.items() if name not in UNSET}
+        path = f"{Path(sys.executable).parent}{os.pathsep}{inherited['PATH']}"
+        both = {**inherited, "PATH": path, "NST_WORKERS": "2", **self.environment, **more}
+        return {name: value for name, value in both.items() if value}
+
+    def start(self, command: Sequence[str], **more: str) -> "subprocess.Popen[str]":
+        """A command, in a process group of its own."""
+        return subprocess.Popen(
+            command,
+            cwd=self.path,
+            env=self.environ(**more),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+
+    def run(self, *command: str, code: int = 0, timeout: float = 200, **more: str) -> str:
+        """Runs a command to its end, checks the exit code, and returns all it printed."""
+        process = self.start(command, **more)
+        try:
+            output, _ = process.communicate(timeout=timeout)
+        except BaseException:
+            os.killpg(process.pid, signal.SIGKILL)
+            raise
+        assert process.returncode == code, f"{command} ended with {process.returncode}:\n{output}"
+        return output
+
+    def study(self, name: str, code: int = 0, **more: str) -> str:
+        """Runs one study."""
+        return self.run(sys.executable, "-m", "flows.study", name, code=code, **more)
+
+
+def make_checkout(path: Path, environment: Mapping[str, str] | None = None) -> Checkout:
+    """Copies what git would take, uncommitted files too, and fetches the data from the repository's store.
+
+    What was computed is left out: reports and dvc.lock.
+    """
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        check=True,
+        text=True,
+    ).stdout
+    for name in filter(None, listed.split("\0")):
+        if (ROOT / name).is_file() and not name.startswith("reports/") and name != "dvc.lock":
+            target = path / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, target)
+    checkout = Checkout(path, environment or {})
+    checkout.run("git", "init", "-q")
+    checkout.run("git", "add", "-A")
+    checkout.run("git", "-c", "user.name=test", "-c", "user.email=test@localhost", "commit", "-q", "-m", "start")
+    checkout.run("dvc", "pull", "-q", "data")
+    return checkout
+
+
+TINY = {
+    "size": 48,
+    "iterations": 2,
+    "reconstruction": {"iterations": 2, "layers": [1, 3]},
+    "synthesis": {"windows": ["1-2", "2-3"]},
+    "transfer": {"iterations": 2, "content_layers": [2, 4], "style_windows": ["1-2", "2-3"]},
+    "initialization": {"iterations": 2, "pairs": [["egeskov", "great_wave"]], "seeds": [0], "style_layers": "1-2"},
+    "gallery": {"favourites": [["chelsea", "great_wave"]], "favourite_size": 48, "gram_layers": ["conv1_1"]},
+}
+"""Changes to params.yaml that leave every study whole but small."""
+
+
+def set_params(checkout: Checkout, changes: Mapping[str, Any]) -> None:
+    """Changes params.yaml; a section keeps what is not named."""
+    path = checkout.path / "params.yaml"
+    params = yaml.safe_load(path.read_text())
+    for key, value in changes.items():
+        if isinstance(value, Mapping):
+            params[key].update(value)
+        else:
+            params[key] = value
+    path.write_text(yaml.safe_dump(params, sort_keys=False))
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 60, every: float = 0.1) -> bool:
+    """Whether the condition came true in time."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(every)
+    return True
+
+
+def family(pid: int) -> list[psutil.Process]:
+    """A process and all below it."""
+    try:
+        process = psutil.Process(pid)
+        return [process, *process.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return []
+
+
+def alive(processes: Sequence[psutil.Process]) -> list[str]:
+    """The command lines of those that still run."""
+    found = []
+    for process in processes:
+        try:
+            if process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(" ".join(process.cmdline()))
+        except psutil.NoSuchProcess:
+            continue
+    return found
+
+
+@contextmanager
+def killed_at_the_end(process: "subprocess.Popen[str]") -> Iterator[None]:
+    """Leaves nothing of the process behind, however the test ends."""
+    try:
+        yield
+    finally:
+        for member in family(process.pid):
+            member.kill()
+        process.communicate()

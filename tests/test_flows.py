@@ -1,0 +1,228 @@
+"""Tests of what runs studies, part by part: the store of finished jobs, processes, the fan-out."""
+
+import base64
+import json
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from flows_support import ROOT, alive, family, wait_for
+
+from flows import cache, cluster, processes, settings
+from flows.cluster import ClusterError
+from nst.errors import ResultError
+from nst.jobs import Job
+from nst.results import Environment, Quality, Result, Timing
+
+cluster.prepare_environment()
+
+
+def make_job(**changes: object) -> Job:
+    fields = {
+        "task": "transfer",
+        "content": "egeskov",
+        "style": "great_wave",
+        "content_layers": ("conv2_1",),
+        "style_layers": ("conv1_1", "conv2_1"),
+        "init": "noise",
+        "seed": 0,
+        "size": 32,
+        "iterations": 2,
+        "optimizer": "adam",
+        "learning_rate": 0.05,
+        "content_weight": 1.0,
+        "style_weight": 1.0,
+        "tv_weight": 0.0,
+        "pooling": "max",
+        "parametrization": "pixels",
+        "noise": "uniform",
+        "precision": "auto",
+        "weights": "normalised",
+    }
+    return Job(**{**fields, **changes})
+
+
+def make_result(job: Job) -> Result:
+    return Result(
+        job=job,
+        png=b"a picture",
+        frames=(),
+        losses=(2.0, 1.0),
+        quality=Quality(0.5, 0.25, 12.0, 0.5, 1.0),
+        timing=Timing(1.5, 0.0, 2, 2, 100.0, (0.0, 1.5)),
+        environment=Environment("cpu", "float32", 1, "2.14.1", "0" * 64, "here"),
+    )
+
+
+class TestStore:
+    """One file for each finished job."""
+
+    def test_gives_back_what_was_stored(self, tmp_path: Path) -> None:
+        job = make_job()
+        cache.store(tmp_path, "key", make_result(job).to_dict())
+        assert cache.load(tmp_path, "key", job) == make_result(job)
+        assert cache.load(tmp_path, "another", job) is None
+        assert [path.name for path in tmp_path.iterdir()] == ["key.json"]
+
+    @pytest.mark.parametrize("kept", [0, 1, 100, -1])
+    def test_notices_a_cut_file(self, tmp_path: Path, kept: int) -> None:
+        cache.store(tmp_path, "key", make_result(make_job()).to_dict())
+        path = tmp_path / "key.json"
+        path.write_bytes(path.read_bytes()[:kept])
+        with pytest.raises(ResultError):
+            cache.load(tmp_path, "key", make_job())
+
+    def test_notices_an_altered_number(self, tmp_path: Path) -> None:
+        cache.store(tmp_path, "key", make_result(make_job()).to_dict())
+        path = tmp_path / "key.json"
+        text = path.read_text()
+        assert "12.0" in text
+        path.write_text(text.replace("12.0", "13.0"))
+        with pytest.raises(ResultError, match="checksum"):
+            cache.load(tmp_path, "key", make_job())
+
+    def test_notices_another_jobs_file(self, tmp_path: Path) -> None:
+        cache.store(tmp_path, "key", make_result(make_job(seed=1)).to_dict())
+        with pytest.raises(ResultError, match="another job"):
+            cache.load(tmp_path, "key", make_job())
+
+    def test_never_unpickles(self, tmp_path: Path) -> None:
+        trap = tmp_path / "sprung"
+
+        class Trap:
+            def __reduce__(self) -> tuple[object, tuple[str]]:
+                return os.mkdir, (str(trap),)
+
+        text = base64.encodebytes(pickle.dumps(Trap())).decode()
+        record = {"metadata": {"serializer": {"type": "pickle"}}, "result": text}
+        (tmp_path / "key.json").write_text(json.dumps(record))
+        with pytest.raises(ResultError, match="another serializer"):
+            cache.load(tmp_path, "key", make_job())
+        from prefect.results import ResultStore
+
+        folder = cache.ResultFolder(basepath=str(tmp_path))
+        store = ResultStore(result_storage=folder, serializer=cache.SERIALIZER)  # as a worker reads it
+        assert not store.exists("key.json")
+        assert not trap.exists()
+
+    def test_leaves_nothing_half_written(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        def full(_handle: int) -> None:
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr(os, "fsync", full)
+        with pytest.raises(OSError, match="No space"):
+            cache.store(tmp_path, "key", make_result(make_job()).to_dict())
+        assert list(tmp_path.iterdir()) == []
+
+
+class TestProcesses:
+    """Nothing is left behind."""
+
+    def start(self, code: str, **environment: str) -> "subprocess.Popen[str]":
+        return subprocess.Popen(
+            [sys.executable, "-c", code],
+            cwd=ROOT,
+            env={**os.environ, **environment},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def test_a_child_ends_when_its_parent_is_killed(self) -> None:
+        parent = self.start(
+            "import time; from flows import processes; processes.start(['sleep', '100']); time.sleep(100)"
+        )
+        assert wait_for(lambda: any(p.name() == "sleep" for p in family(parent.pid)), 20)
+        members = family(parent.pid)
+        parent.kill()
+        parent.wait()
+        assert wait_for(lambda: not alive(members), 10), alive(members)
+
+    @pytest.mark.parametrize("shell", [False, True])
+    def test_a_stage_ends_when_dvc_is_killed(self, shell: bool) -> None:
+        stage = "import time; from flows import processes as p; p.end_with_owners(); time.sleep(100); print()"
+        command = [sys.executable, "-c", stage]
+        if shell:
+            command = ["sh", "-c", f"{sys.executable} -c '{stage}'; echo"]
+        dvc = self.start(f"import subprocess; subprocess.run({command!r})", DVC_STAGE="transfer")
+        assert wait_for(lambda: len(family(dvc.pid)) == 2 + shell, 20)
+        time.sleep(1.0)
+        members = family(dvc.pid)
+        dvc.kill()
+        dvc.wait()
+        assert wait_for(lambda: not alive(members), 10), alive(members)
+
+    def test_ends_when_the_owner_is_gone(self) -> None:
+        owner = subprocess.Popen(["sleep", "100"])
+        code = "import time; from flows import processes as p; p.end_with_owners(); time.sleep(100)"
+        worker = self.start(code, NST_OWNER=str(owner.pid))
+        time.sleep(1.5)
+        assert worker.poll() is None
+        owner.kill()
+        owner.wait()
+        assert worker.wait(10) == -signal.SIGTERM
+
+    def test_stop_ends_all_below(self) -> None:
+        parent = self.start("import subprocess; subprocess.run(['sh', '-c', 'sleep 100; echo'])")
+        assert wait_for(lambda: len(family(parent.pid)) == 3, 20)
+        members = family(parent.pid)
+        processes.stop(parent, grace=1.0)
+        assert not alive(members)
+
+
+class TestUp:
+    """The lender of services."""
+
+    def up(self, *command: str) -> "subprocess.CompletedProcess[str]":
+        words = [sys.executable, "-m", "flows.up", "--", *command]
+        return subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+
+    @pytest.mark.parametrize("code", [0, 1, 3, 255])
+    def test_passes_the_exit_code_on(self, code: int) -> None:
+        assert self.up("sh", "-c", f"exit {code}").returncode == code
+
+    def test_starts_nothing_that_is_not_needed(self) -> None:
+        began = time.monotonic()
+        done = self.up(sys.executable, "-c", "import os, psutil; print(len(psutil.Process(os.getppid()).children()))")
+        assert done.stdout.strip() == "1"
+        assert time.monotonic() - began < 5
+
+    def test_names_a_command_that_is_not_there(self) -> None:
+        done = self.up("no-such-command")
+        assert done.returncode == 127
+        assert done.stderr == "error: no-such-command: No such file or directory\n"
+
+
+class TestSettings:
+    """Where jobs run."""
+
+    def test_reads_the_environment(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("NST_WORKERS", "3")
+        monkeypatch.setenv("NST_CACHE", "/somewhere")
+        assert settings.load().local_workers == 3
+        assert settings.load().cache == Path("/somewhere")
+
+    def test_says_which_variable_is_wrong(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("NST_WORKERS", "many")
+        with pytest.raises(settings.SettingsError, match=r"^NST_WORKERS = 'many': "):
+            settings.load()
+
+
+class TestAddresses:
+    """Services given by address that do not answer."""
+
+    def test_names_an_api_that_does_not_answer(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
+        with pytest.raises(ClusterError, match=r"http://127.0.0.1:9/api does not answer"):
+            cluster.check_given(settings.load())
+
+    def test_names_a_scheduler_that_does_not_answer(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.delenv("PREFECT_API_URL", raising=False)
+        monkeypatch.setenv("NST_DASK_ADDRESS", "tcp://127.0.0.1:9")
+        monkeypatch.setenv("NST_CLUSTER_TIMEOUT", "1")
+        with pytest.raises(ClusterError, match=r"no Dask scheduler answers at tcp://127.0.0.1:9"):
+            cluster.check_given(settings.load())

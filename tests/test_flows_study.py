@@ -1,0 +1,192 @@
+"""`python -m flows.study` as a whole: real weights, a real Prefect API, real Dask workers, real signals."""
+
+import json
+import os
+import re
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from flows_support import TINY, Checkout, alive, family, killed_at_the_end, make_checkout, set_params, wait_for
+
+from flows import cluster, settings
+
+NOWHERE = "http://127.0.0.1:9/api"
+
+
+@pytest.fixture(scope="module")
+def lent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """A Prefect API and two Dask workers for all tests here, as a person would give them by address."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PREFECT_HOME", str(tmp_path_factory.mktemp("prefect")))
+        patch.delenv(cluster.API, raising=False)
+        cluster.prepare_environment()
+        with cluster.services(settings.Settings(dask_address=None), workers=2) as services:
+            yield {cluster.API: services.api, "NST_DASK_ADDRESS": services.dask}
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory: pytest.TempPathFactory, lent: dict[str, str]) -> Checkout:
+    """A checkout in which the transfer study has run, with one worker of its own."""
+    made = make_checkout(tmp_path_factory.mktemp("checkout"), lent)
+    set_params(made, TINY)
+    made.study("transfer", NST_WORKERS="1", NST_DASK_ADDRESS="")
+    return made
+
+
+def written(folder: Path) -> dict[str, bytes]:
+    """All files of a study but the one with times."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file() and path.name != "timing.csv"
+    }
+
+
+def test_writes_its_folder(checkout: Checkout) -> None:
+    folder = checkout.path / "reports" / "transfer"
+    assert {path.name for path in folder.iterdir()} == {
+        "figures",
+        "images",
+        "metrics.json",
+        "quality.csv",
+        "timing.csv",
+    }
+    assert len(list((folder / "images").iterdir())) == len(checkout.finished()) == 4
+    assert [path.name for path in (checkout.path / "reports").iterdir() if path.name.startswith(".")] == []
+
+
+def test_finished_jobs_do_not_run_again(checkout: Checkout) -> None:
+    before, files = checkout.finished(), written(checkout.path / "reports" / "transfer")
+    gone = {cluster.API: NOWHERE, "NST_DASK_ADDRESS": "tcp://127.0.0.1:9"}
+    output = checkout.study("transfer", **gone)
+    assert output == "transfer: all 4 jobs were finished before\n"  # with nothing to run, neither is looked for
+    assert checkout.finished() == before
+    assert written(checkout.path / "reports" / "transfer") == files
+
+
+def test_another_number_of_workers_gives_the_same_bytes(checkout: Checkout, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "flows.study", "transfer", "--reports", str(tmp_path / "reports")]
+    checkout.run(*command, NST_CACHE=str(tmp_path / "jobs"))
+    assert len(list((tmp_path / "jobs").iterdir())) == 4
+    with_one = written(checkout.path / "reports" / "transfer")
+    assert written(tmp_path / "reports" / "transfer") == with_one
+
+
+def test_cut_and_altered_results_are_computed_again(checkout: Checkout) -> None:
+    before = checkout.finished()
+    cut, altered, _, _ = sorted(checkout.cache.glob("*.json"))
+    cut.write_bytes(cut.read_bytes()[:1000])
+    text = altered.read_text()
+    altered.write_text(re.sub(r'(\\"final_loss\\": )[0-9.]+', r"\g<1>0.125", text))
+    assert altered.read_text() != text
+    output = checkout.study("transfer")
+    assert len(re.findall(r"^transfer · .*; it is computed again$", output, re.MULTILINE)) == 2
+    after = checkout.finished()
+    assert {name for name in before if after[name] != before[name]} == {cut.name, altered.name}
+    assert json.loads(cut.read_text())["metadata"]["serializer"]["type"] == "json"
+
+
+def test_a_failing_job_is_named_and_the_others_are_kept(checkout: Checkout, tmp_path: Path) -> None:
+    source = checkout.path / "flows" / "study.py"
+    whole = source.read_text()
+    place = "        inputs = run.inputs(job, self.data)\n"
+    fault = "        if job.layers == 'conv2_2 | 2-3':\n"
+    fault += "            inputs = run.Inputs(inputs.content[:99], inputs.style)\n"
+    assert place in whole
+    options = {"NST_CACHE": str(tmp_path / "jobs"), "NST_RETRIES": "1", "NST_RETRY_DELAY": "0"}
+    files = written(checkout.path / "reports" / "transfer")
+    try:
+        source.write_text(whole.replace(place, place + fault))
+        output = checkout.study("transfer", code=1, **options)
+    finally:
+        source.write_text(whole)
+    told = re.findall(r"^failed: .*$", output, re.MULTILINE)
+    assert len(told) == 1
+    assert told[0].startswith("failed: transfer · egeskov × great_wave · conv2_2 | 2-3 · from content: ")
+    assert "error: 1 of 4 jobs failed; the others are kept" in output
+    assert "Traceback" not in output
+    assert written(checkout.path / "reports" / "transfer") == files
+    kept = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "jobs").iterdir()}
+    assert len(kept) == 3
+    checkout.study("transfer", **options)
+    after = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "jobs").iterdir()}
+    assert len(after) == 4
+    assert kept.items() <= after.items()
+
+
+OWN = {cluster.API: "", "NST_DASK_ADDRESS": ""}
+
+
+@pytest.mark.parametrize(
+    ("send", "code", "environment"),
+    [
+        pytest.param(signal.SIGKILL, -9, OWN, id="kill -9"),
+        pytest.param(signal.SIGINT, 130, {"NST_DASK_ADDRESS": ""}, id="Ctrl-C"),
+        pytest.param(signal.SIGTERM, 143, {}, id="SIGTERM"),
+    ],
+)
+def test_resumes_when_stopped_and_leaves_nothing_behind(
+    checkout: Checkout, tmp_path: Path, send: signal.Signals, code: int, environment: dict[str, str]
+) -> None:
+    params = tmp_path / "params.yaml"
+    params.write_text((checkout.path / "params.yaml").read_text().replace("iterations: 2", "iterations: 60"))
+    command = [sys.executable, "-m", "flows.study", "transfer", "--params", str(params)]
+    before = checkout.finished()
+    process = checkout.start(command, **environment)
+    with killed_at_the_end(process):
+        assert wait_for(lambda: len(checkout.finished()) > len(before), every=0.02)
+        members = family(process.pid)
+        began = time.monotonic()
+        if send is signal.SIGINT:  # as a terminal sends it
+            os.killpg(process.pid, send)
+        else:
+            process.send_signal(send)
+        assert process.wait(30) == code
+        assert wait_for(lambda: not alive(members), 30), alive(members)
+        assert time.monotonic() - began < 15
+    kept = checkout.finished()
+    assert len(before) < len(kept)
+    checkout.run(*command)
+    assert kept.items() <= checkout.finished().items()
+    assert len(checkout.finished()) == len(before) + 4
+    for name in checkout.finished().keys() - before.keys():
+        (checkout.cache / name).unlink()
+
+
+class TestWrongInput:
+    """One line, exit code 2, nothing started."""
+
+    def said(self, checkout: Checkout, *arguments: str, **environment: str) -> str:
+        output = checkout.run(sys.executable, "-m", "flows.study", *arguments, code=2, timeout=30, **environment)
+        assert "Traceback" not in output
+        return output.splitlines()[-1]
+
+    def test_unknown_key(self, checkout: Checkout, tmp_path: Path) -> None:
+        text = (checkout.path / "params.yaml").read_text()
+        (tmp_path / "params.yaml").write_text(text.replace("iterations:", "iteration:", 1))
+        line = self.said(checkout, "transfer", "--params", str(tmp_path / "params.yaml"))
+        assert line.startswith("error: ")
+        assert "iterations" in line
+
+    def test_missing_data(self, checkout: Checkout, tmp_path: Path) -> None:
+        line = self.said(checkout, "transfer", "--data", str(tmp_path), NST_CACHE=str(tmp_path / "jobs"))
+        assert line.startswith("error: ")
+        assert str(tmp_path) in line
+
+    def test_api_that_does_not_answer(self, checkout: Checkout, tmp_path: Path) -> None:
+        line = self.said(checkout, "transfer", PREFECT_API_URL=NOWHERE, NST_CACHE=str(tmp_path / "jobs"))
+        assert line.startswith(f"error: Prefect's API at {NOWHERE} does not answer")
+
+    def test_unknown_study(self, checkout: Checkout) -> None:
+        output = checkout.run(sys.executable, "-m", "flows.study", "nonsense", code=2)
+        assert "invalid choice: 'nonsense'" in output
+
+
+def test_help_is_quick(checkout: Checkout) -> None:
+    began = time.monotonic()
+    assert "python -m flows.study" in checkout.run(sys.executable, "-m", "flows.study", "--help")
+    assert time.monotonic() - began < 2

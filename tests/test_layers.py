@@ -1,0 +1,94 @@
+"""Layers by name and by number."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nst.errors import ParamsError
+from nst.layers import BLOCK_ENDS, LAYERS, layer_name, layer_number, parse_layers, window
+
+
+def test_the_sixteen_layers_of_vgg_19() -> None:
+    assert len(LAYERS) == 16
+    assert LAYERS[0] == "conv1_1"
+    assert LAYERS[4] == "conv3_1"
+    assert LAYERS[9] == "conv4_2"
+    assert LAYERS[15] == "conv5_4"
+    assert sorted(BLOCK_ENDS) == ["conv1_2", "conv2_2", "conv3_4", "conv4_4"]
+
+
+@given(st.integers(1, 16))
+def test_numbers_and_names_are_the_same_layers(number: int) -> None:
+    name = layer_name(number)
+    assert layer_number(name) == number
+    assert layer_name(str(number)) == layer_name(f" {name.upper()} ") == name
+
+
+@pytest.mark.parametrize(
+    ("layer", "nearest"),
+    [
+        ("conv9_1", "conv5_1"),
+        ("conv_4_2", "conv4_2"),
+        ("relu3_1", "conv3_1"),
+        (0, "conv1_1"),
+        (17, "conv5_4"),
+        ("", ""),
+    ],
+)
+def test_an_unknown_layer_is_told_with_the_nearest(layer: str | int, nearest: str) -> None:
+    with pytest.raises(ParamsError, match=rf"no layer .*the nearest is .*{nearest}") as caught:
+        layer_name(layer)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("layer", [True, 1.5, None, ["conv1_1"]])
+def test_what_cannot_name_a_layer(layer: object) -> None:
+    with pytest.raises(ParamsError, match="is no layer: give a name"):
+        layer_name(layer)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("conv4_2", ("conv4_2",)),
+        (10, ("conv4_2",)),
+        ("1-5", LAYERS[:5]),
+        ("1 – 5", LAYERS[:5]),
+        ("conv1_1-conv3_1", LAYERS[:5]),
+        ("11-15", LAYERS[10:15]),
+        (["conv5_1", 1, "2-3"], ("conv1_1", "conv1_2", "conv2_1", "conv5_1")),
+    ],
+)
+def test_layers_are_parsed_in_the_order_of_depth(text: str | int | list[str | int], expected: tuple[str, ...]) -> None:
+    assert parse_layers(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("5-1", "runs backwards: write 1-5"),
+        ("1-2-3", "no range of layers"),
+        ([1, "1-2"], "conv1_1 is given twice"),
+        ([], "at least one layer"),
+        ("1-17", "no layer 17"),
+        (None, "None is no layer"),
+        (1.5, "1.5 is no layer"),
+        ("²", "no layer '²'"),
+    ],
+)
+def test_layers_that_cannot_be_used(text: object, message: str) -> None:
+    with pytest.raises(ParamsError, match=message):
+        parse_layers(text)  # type: ignore[arg-type]
+
+
+@given(st.sets(st.sampled_from(LAYERS), min_size=1))
+def test_a_label_names_its_layers(layers: set[str]) -> None:
+    label = window(sorted(layers, key=LAYERS.index))
+    assert set(parse_layers(label.split(","))) == layers
+
+
+def test_labels() -> None:
+    assert window(LAYERS[:5]) == "1-5"
+    assert window(["conv4_2"]) == "10"
+    assert window(["conv1_1", "conv2_1", "conv3_1"]) == "1,3,5"
+    assert window([]) == ""

@@ -1,0 +1,231 @@
+"""The loop: on problems whose answer is known, and on pictures with the real network."""
+
+import itertools
+
+import pytest
+import torch
+from engine_support import finished, make_job, picture, pixels
+from torch import Tensor
+
+from nst import init
+from nst.jobs import Init, Optimizer
+from nst.losses import content_loss, gram_matrix, style_loss
+from nst.optimize import State, minimize
+from nst.parametrize import Fourier, Parametrization, Pixels, Sigmoid
+from nst.vgg import Encoder
+from nst.weights import VGGWeights, adain_decoder
+
+NOISE = torch.rand(1, 3, 3, 3, generator=torch.Generator().manual_seed(0))
+TARGET = torch.nn.functional.interpolate(0.8 * NOISE[:, :1] + 0.2 * NOISE, (8, 10), mode="bicubic").clamp(0.05, 0.95)
+GREY = torch.full((1, 3, 8, 10), 0.5)
+
+
+def distance(pictures: Tensor) -> Tensor:
+    return (pictures - TARGET).square().sum()
+
+
+def parametrizations() -> list[Parametrization]:
+    return [Pixels(), Sigmoid(), Fourier(8, 10)]
+
+
+class TestKnownProblem:
+    """The nearest picture to a given one is that one."""
+
+    @pytest.mark.parametrize("parametrization", parametrizations(), ids=["pixels", "sigmoid", "fourier"])
+    @pytest.mark.parametrize(("optimizer", "iterations"), [("adam", 300), ("lbfgs", 100)])
+    def test_is_solved(self, optimizer: Optimizer, iterations: int, parametrization: Parametrization) -> None:
+        outcome = minimize(distance, GREY, parametrization, iterations=iterations, optimizer=optimizer)
+        # Of Fourier coefficients the finest ones move least.
+        tolerance = 0.1 if isinstance(parametrization, Fourier) else 0.02
+        torch.testing.assert_close(outcome.picture, TARGET, atol=tolerance, rtol=0)
+        assert outcome.losses[-1] < 0.01 * outcome.losses[0]
+
+    @pytest.mark.parametrize("parametrization", parametrizations(), ids=["pixels", "sigmoid", "fourier"])
+    @pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
+    def test_a_goal_outside_the_gamut_is_approached_from_inside(
+        self, optimizer: Optimizer, parametrization: Parametrization
+    ) -> None:
+        """The nearest picture to one that is brighter than white and darker than black is black and white."""
+        goal = 6 * TARGET - 2.5
+        found = minimize(
+            lambda x: (x - goal).square().sum(), GREY, parametrization,
+            iterations=60, optimizer=optimizer, learning_rate=0.1,
+            on_iteration=lambda state: in_gamut(state.picture()),
+        )  # fmt: skip
+        in_gamut(found.picture)
+        assert found.losses[-1] < found.losses[0]
+        assert found.picture[goal > 1.5].mean() > 0.8
+        assert found.picture[goal < -0.5].mean() < 0.2
+
+    def test_the_first_step_of_adam_is_the_learning_rate(self) -> None:
+        """Kingma & Ba (2015), algorithm 1: m/√v is the sign of the gradient at first."""
+        outcome = minimize(distance, GREY, Pixels(), iterations=1, learning_rate=0.05)
+        torch.testing.assert_close(outcome.picture, GREY + 0.05 * (TARGET - GREY).sign())
+
+    def test_adam_is_torchs(self) -> None:
+        variable = GREY.clone().requires_grad_()
+        adam = torch.optim.Adam([variable], lr=0.03)
+        losses = []
+        for _ in range(12):
+            adam.zero_grad()
+            loss = distance(variable)
+            loss.backward()
+            losses.append(loss.item())
+            adam.step()
+        outcome = minimize(distance, GREY, Pixels(), iterations=12, learning_rate=0.03)
+        assert outcome.losses == pytest.approx(losses)
+        torch.testing.assert_close(outcome.picture, variable.detach())
+
+    def test_lbfgs_is_torchs(self) -> None:
+        """Called for one iteration at a time, so that each can be watched, it must go where torch's goes by itself."""
+
+        def curved(x: Tensor) -> Tensor:  # of Rosenbrock's kind
+            a, b = x.flatten()[:-1], x.flatten()[1:]
+            return (10 * (b - a**2).square() + (0.7 - a).square()).sum()
+
+        variable = torch.logit(TARGET).requires_grad_()
+        lbfgs = torch.optim.LBFGS(
+            [variable], max_iter=25, max_eval=1000, history_size=20, line_search_fn="strong_wolfe",
+            tolerance_grad=0, tolerance_change=0,
+        )  # fmt: skip
+        evaluations = 0
+
+        def closure() -> Tensor:
+            nonlocal evaluations
+            evaluations += 1
+            lbfgs.zero_grad()
+            loss = curved(torch.sigmoid(variable))
+            loss.backward()
+            return loss
+
+        lbfgs.step(closure)
+        outcome = minimize(curved, TARGET, Sigmoid(), iterations=25, optimizer="lbfgs")
+        torch.testing.assert_close(outcome.picture, torch.sigmoid(variable.detach()), atol=1e-3, rtol=0)
+        assert len(outcome.losses) == 25
+        assert outcome.losses[-1] < 0.5 * outcome.losses[0]
+        assert outcome.evaluations <= 1.1 * evaluations
+
+    def test_lbfgs_stops_where_nothing_is_lower(self) -> None:
+        flat = minimize(lambda x: 0 * x.sum() + 1, GREY, Sigmoid(), iterations=20, optimizer="lbfgs")
+        assert flat.losses == (1.0,)
+        torch.testing.assert_close(flat.picture, GREY)
+
+    def test_a_start_outside_the_gamut_is_brought_in(self) -> None:
+        seen: list[Tensor] = []
+
+        def objective(x: Tensor) -> Tensor:
+            seen.append(x.detach().clone())
+            return distance(x)
+
+        minimize(objective, 3 * TARGET - 1, Pixels(), iterations=1)
+        assert torch.equal(seen[0], (3 * TARGET - 1).clamp(0, 1))
+
+    def test_the_start_is_left_alone(self) -> None:
+        start = GREY.clone()
+        for parametrization in parametrizations():
+            minimize(distance, start, parametrization, iterations=2)
+        assert torch.equal(start, GREY)
+        assert not start.requires_grad
+
+
+class TestBookkeeping:
+    """What a callback sees, and what is counted."""
+
+    @pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
+    def test_losses_belong_to_the_pictures_seen(self, optimizer: Optimizer) -> None:
+        """losses[i] is the objective of the picture after i iterations; the last picture is the outcome."""
+        states: list[State] = []
+        pictures = [GREY]
+
+        def watch(state: State) -> None:
+            states.append(state)
+            pictures.append(state.picture())
+
+        outcome = minimize(distance, GREY, Sigmoid(), iterations=6, optimizer=optimizer, on_iteration=watch)
+        assert [state.iteration for state in states] == [1, 2, 3, 4, 5, 6]
+        assert [state.loss for state in states] == list(outcome.losses)
+        assert [distance(p).item() for p in pictures[:-1]] == pytest.approx(list(outcome.losses), rel=1e-4)
+        assert torch.equal(pictures[-1], outcome.picture)
+        assert len({p.data_ptr() for p in pictures}) == len(pictures)
+
+    @pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
+    def test_evaluations_are_counted_apart_from_iterations(self, optimizer: Optimizer) -> None:
+        calls = 0
+
+        def counted(x: Tensor) -> Tensor:
+            nonlocal calls
+            calls += 1
+            return distance(x).sqrt() + x.square().sum()
+
+        outcome = minimize(counted, GREY, Sigmoid(), iterations=8, optimizer=optimizer)
+        assert outcome.evaluations == calls
+        assert len(outcome.losses) == 8
+        assert calls == 8 if optimizer == "adam" else calls > 8
+
+    def test_time_goes_forward(self) -> None:
+        outcome = minimize(distance, GREY, Pixels(), iterations=5)
+        assert list(outcome.elapsed) == sorted(outcome.elapsed)
+        assert outcome.elapsed[0] > 0
+        assert outcome.elapsed[-1] < outcome.seconds
+
+
+def in_gamut(pictures: Tensor) -> None:
+    assert pictures.isfinite().all()
+    assert pictures.min() >= 0
+    assert pictures.max() <= 1
+
+
+@pytest.fixture(scope="module")
+def starts(weights: VGGWeights, data: object) -> dict[Init, Tensor]:
+    content, style = picture("content", "egeskov"), picture("style", "great_wave")
+    reflecting = Encoder(weights, init.ADAIN_LAYER, padding="reflect")
+    return {
+        "content": content,
+        "noise": init.noise("uniform", content.shape[-2], content.shape[-1], 0),
+        "adain": init.adain(content, style, reflecting, adain_decoder()),
+    }
+
+
+@pytest.mark.parametrize("start", ["content", "noise", "adain"])
+@pytest.mark.parametrize("parametrization", ["pixels", "fourier"])
+@pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
+def test_the_loss_falls_and_no_picture_on_the_way_leaves_the_gamut(
+    optimizer: Optimizer, parametrization: str, start: Init, starts: dict[Init, Tensor], weights: VGGWeights
+) -> None:
+    encoder = Encoder(weights, "conv3_1")
+    content, style = starts["content"], picture("style", "great_wave")
+    with torch.no_grad():
+        target = encoder(content, ["conv3_1"])["conv3_1"]
+        grams = {name: gram_matrix(f) for name, f in encoder(style, ["conv1_1", "conv2_1"]).items()}
+
+    def objective(x: Tensor) -> Tensor:
+        features = encoder(x, ["conv1_1", "conv2_1", "conv3_1"])
+        return (content_loss(features["conv3_1"], target) + 10 * style_loss(features, grams)).sum()
+
+    variable: Parametrization = Pixels() if optimizer == "adam" else Sigmoid()
+    if parametrization == "fourier":
+        variable = Fourier(content.shape[-2], content.shape[-1])
+    seen = []
+    outcome = minimize(
+        objective, starts[start], variable,
+        iterations=8, optimizer=optimizer, on_iteration=lambda state: seen.append(state.picture()),
+    )  # fmt: skip
+    assert len(seen) == 8
+    for each in (*seen, outcome.picture):
+        in_gamut(each)
+    assert outcome.losses[-1] < 0.8 * outcome.losses[0]
+    if optimizer == "lbfgs":  # each line search ends lower
+        assert all(after < before for before, after in itertools.pairwise(outcome.losses))
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
+@pytest.mark.parametrize("parametrization", ["pixels", "fourier"])
+def test_both_precisions_reach_the_same_loss(optimizer: str, parametrization: str) -> None:
+    exact, rough = (
+        finished(make_job(iterations=25, precision=precision, optimizer=optimizer, parametrization=parametrization))
+        for precision in ("float32", "bfloat16")
+    )
+    assert exact.environment.precision == "float32"
+    assert rough.environment.precision == "bfloat16"
+    assert rough.losses[-1] == pytest.approx(exact.losses[-1], rel=0.05 if optimizer == "adam" else 0.1)
+    assert pixels(rough.png).shape == pixels(exact.png).shape

@@ -1,0 +1,64 @@
+# make            what there is to make
+# make repro      install, fetch the data, run every study that is out of date
+# make test       install, then all checks
+
+PYTHON ?= python3
+VENV := .venv
+INSTALLED := $(VENV)/.installed
+
+# The commands in dvc.yaml say `python`; here that is ours.  A virtual environment that is active is left out of it.
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+export VIRTUAL_ENV := $(CURDIR)/$(VENV)
+unexport PYTHONHOME
+
+.PHONY: help install repro test lint format lock clean distclean
+
+help:
+	@echo 'make repro      install, fetch the data, run every study that is out of date'
+	@echo 'make test       install, then all checks: ruff, mypy, pytest'
+	@echo 'make lint       ruff and mypy alone;  make format  rewrites what ruff can'
+	@echo 'make lock       write the installed versions to requirements.lock'
+	@echo 'make clean      remove logs and tool caches;  make distclean  also .venv and finished jobs'
+
+install: $(INSTALLED)
+
+# Built anew when the lock file changes; a half-built one has no stamp and is built again.
+$(INSTALLED): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("error: Python 3.11 or later is needed; name one with make PYTHON=…")'
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --requirement requirements.lock
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+# Fetched when data.dvc is newer than what lies here, so that pictures you put in are left alone.
+data: data.dvc | $(INSTALLED)
+	@dvc pull --quiet data
+	@touch data
+
+# $$PPID is this make: when it goes, whatever was started goes too.
+repro: $(INSTALLED) data
+	@exec env NST_OWNER=$$PPID python -m flows.up -- dvc repro
+
+test: lint data
+	pytest
+
+lint: $(INSTALLED)
+	ruff check .
+	ruff format --check .
+	mypy
+
+format: $(INSTALLED)
+	ruff check --fix .
+	ruff format .
+
+# Wheels that exist for Linux alone are marked, so that the file installs elsewhere too.
+lock:
+	$(VENV)/bin/python -m pip freeze --all --exclude-editable --exclude pip \
+		| sed -E '/^(nvidia|cuda|triton)[a-z0-9-]*==/ s/$$/ ; sys_platform == "linux"/' > requirements.lock
+
+clean:
+	rm -rf .prefect .mypy_cache .pytest_cache .ruff_cache .hypothesis build
+	find flows nst tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+distclean: clean
+	rm -rf $(VENV) .cache *.egg-info

@@ -1,0 +1,1 @@
+"""Runs the studies: fan out, cache, retry.  Thin; what is computed lives in `nst`."""

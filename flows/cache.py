@@ -1,0 +1,124 @@
+"""Finished jobs on disk, one file each, in the form in which Prefect persists a task's result.
+
+Prefect's own local folder would do but for two things: it writes in place, so that a kill leaves half a
+file, and on reading it follows whatever serializer the file names, `pickle` included.  This one renames whole
+files into place and reads plain JSON only.
+"""
+
+import json
+import os
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from prefect.filesystems import LocalFileSystem
+from prefect.serializers import JSONSerializer
+
+from nst.errors import ResultError
+from nst.jobs import Job
+from nst.results import Result
+
+SERIALIZER: JSONSerializer[dict[str, Any]] = JSONSerializer(object_encoder=None, object_decoder=None)
+"""JSON and nothing else: Prefect's default decoder imports classes that the text names."""
+
+
+class ResultFolder(LocalFileSystem):
+    """A folder of results that are whole, and never unpickled."""
+
+    _block_type_name = "Folder of job results"
+    _block_type_slug = "nst-result-folder"
+
+    def write_path(self, path: str, content: bytes, _sync: bool | None = None) -> str:  # type: ignore[override]
+        """Writes beside and renames, so that the file is there whole or not at all."""
+        target = self._resolve_path(path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        handle, beside = tempfile.mkstemp(dir=target.parent, prefix=".writing-")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            Path(beside).replace(target)
+        except BaseException:
+            with suppress(OSError):
+                Path(beside).unlink()
+            raise
+        return str(target)
+
+    async def awrite_path(self, path: str, content: bytes) -> str:
+        """As `write_path`."""
+        return self.write_path(path, content)
+
+    def read_path(self, path: str, _sync: bool | None = None) -> bytes:  # type: ignore[override]
+        """The file's content, once it is known to hold what we write.
+
+        Raises:
+            ValueError: there is no such file, or its content asks for another serializer.
+        """
+        target = self._resolve_path(path)
+        try:
+            content = target.read_bytes()
+        except OSError as error:
+            raise ValueError(f"{target}: {error.strerror}") from error
+        _plain(content)
+        return content
+
+    async def aread_path(self, path: str) -> bytes:
+        """As `read_path`."""
+        return self.read_path(path)
+
+
+def file_name(key: str) -> str:
+    """Name of the file for the job with this key (see `nst.run.key`)."""
+    return f"{key}.json"
+
+
+def load(folder: Path, key: str, job: Job) -> Result | None:
+    """The finished job, or None when there is none.
+
+    Raises:
+        ResultError: the file was cut short or altered, or belongs to another job.
+    """
+    try:
+        content = (folder / file_name(key)).read_bytes()
+    except FileNotFoundError:
+        return None
+    try:
+        result = Result.from_dict(json.loads(_plain(content)))
+    except (ValueError, KeyError, TypeError) as error:
+        raise ResultError(f"not a stored result: {error}") from None
+    if result.job != job:
+        raise ResultError("a stored result belongs to another job")
+    return result
+
+
+def store(folder: Path, key: str, value: dict[str, Any]) -> None:
+    """Writes a finished job that came from a worker with a disk of its own."""
+    from prefect.results import ResultStore
+
+    folder.mkdir(parents=True, exist_ok=True)
+    results = ResultStore(result_storage=ResultFolder(basepath=str(folder)), serializer=SERIALIZER)
+    results.write(value, key=file_name(key))
+
+
+def discard(folder: Path, key: str) -> None:
+    """Removes a file that `load` could not read."""
+    (folder / file_name(key)).unlink(missing_ok=True)
+
+
+def _plain(content: bytes) -> str:
+    """The result's JSON text inside Prefect's record.
+
+    Raises:
+        ValueError: this is no record, or it names a serializer other than ours.
+    """
+    record = json.loads(content)
+    if not isinstance(record, dict) or not isinstance(record.get("metadata"), dict):
+        raise ValueError("not a record of a result")
+    if record["metadata"].get("serializer") != SERIALIZER.model_dump(mode="json"):
+        raise ValueError("written with another serializer")
+    text = record.get("result")
+    if not isinstance(text, str):
+        raise ValueError("the record holds no result")
+    return text

@@ -1,0 +1,43 @@
+"""What all commands share: expected errors end in one line, and stopping is clean and prompt."""
+
+import errno
+import sys
+from collections.abc import Callable
+
+from flows import processes
+from flows.cluster import prepare_environment
+from nst.errors import NSTError
+
+WRONG_INPUT = 2
+INTERRUPTED = 130
+TERMINATED = 143
+
+
+class JobsFailedError(Exception):
+    """Some jobs failed although they were tried again; the others are kept."""
+
+
+def run(main: Callable[[], int]) -> None:
+    """Runs a command's `main` and ends the process with its exit code."""
+    prepare_environment()
+    processes.stop_on_sigterm()
+    processes.end_with_owners()
+    try:
+        code = main()
+    except NSTError as error:
+        print(f"error: {error}", file=sys.stderr)
+        code = WRONG_INPUT
+    except JobsFailedError as error:
+        print(error, file=sys.stderr)
+        code = 1
+    except processes.Stopped:
+        code = TERMINATED
+    except KeyboardInterrupt:
+        print("interrupted: finished jobs are kept", file=sys.stderr)
+        code = INTERRUPTED
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM):
+            raise
+        print(f"error: {error.strerror}: {error.filename or 'while writing'}", file=sys.stderr)
+        code = 1
+    sys.exit(code)

@@ -1,0 +1,83 @@
+"""Where and how jobs run: read from the environment (``NST_…``) or from ``.env``.
+
+Nothing here is part of what is studied; that is in ``params.yaml``.
+"""
+
+import os
+from pathlib import Path
+
+from pydantic import Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from nst.errors import NSTError
+
+ROOT = Path(__file__).resolve().parent.parent
+"""The checkout; paths that are not absolute are meant from here."""
+
+
+class SettingsError(NSTError):
+    """An ``NST_…`` variable that cannot be used."""
+
+
+class Settings(BaseSettings):
+    """Each field is set by the variable ``NST_<FIELD>``, for example ``NST_WORKERS=8``."""
+
+    model_config = SettingsConfigDict(env_prefix="NST_", env_file=ROOT / ".env", extra="ignore", env_ignore_empty=True)
+
+    workers: int | None = Field(default=None, ge=1)
+    """Worker processes of the local cluster; by default one for each core, or one in all where there is a GPU."""
+    threads: int = Field(default=1, ge=1)
+    """Threads of one job.  Another number changes last bits, so results of the two are kept apart."""
+    memory_limit: str = "auto"
+    """Memory of one local worker before it is restarted, like 3GB; 0 means no limit."""
+    dask_address: str | None = None
+    """A running Dask scheduler to use instead of a local cluster, like tcp://10.0.0.1:8786."""
+    in_flight: int | None = Field(default=None, ge=1)
+    """Jobs that are with the cluster at any time; by default four for each of its threads."""
+    retries: int = Field(default=2, ge=0)
+    """How often a job that failed is tried again."""
+    retry_delay: float = Field(default=1.0, ge=0)
+    """Seconds before it is tried again."""
+    cache: Path = Path(".cache/jobs")
+    """Folder of finished jobs."""
+    server_timeout: float = Field(default=120.0, gt=0)
+    """Seconds that Prefect's API may take to start."""
+    cluster_timeout: float = Field(default=120.0, gt=0)
+    """Seconds that the Dask cluster may take to answer."""
+
+    @field_validator("cache")
+    @classmethod
+    def _from_the_checkout(cls, path: Path) -> Path:
+        return ROOT / path.expanduser()
+
+    @property
+    def local_workers(self) -> int:
+        """The number of worker processes of a local cluster."""
+        return self.workers or (1 if has_gpu() else cores())
+
+
+def cores() -> int:
+    """The cores this process may use, which in a container or a batch job are not all there are."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def has_gpu() -> bool:
+    """Whether torch will find an NVIDIA GPU; asked of the system, as importing torch takes seconds."""
+    hidden = os.environ.get("CUDA_VISIBLE_DEVICES", "0") in ("", "-1")
+    return not hidden and any(Path("/dev").glob("nvidia[0-9]*"))
+
+
+def load() -> Settings:
+    """The settings in force.
+
+    Raises:
+        SettingsError: a variable has a value that cannot be used.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = "_".join(["NST", *map(str, first["loc"])]).upper()
+        raise SettingsError(f"{name} = {first['input']!r}: {first['msg']}") from None

@@ -96,10 +96,10 @@ def test_palette_with_a_transparent_colour(tmp_path: Path) -> None:
 @pytest.mark.parametrize("suffix", ["png", "tif"])
 def test_16_bit_grey_is_scaled_not_cut(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"a.{suffix}"
-    Image.fromarray(np.array([[0, 65535, 128 * 257, 64 * 257]], np.uint16)).save(path)
+    Image.fromarray(np.array([[0, 65535, 128 * 257, 200]], np.uint16)).save(path)
     with Image.open(path) as opened:
         assert opened.mode == "I;16"
-    assert read_pixels(path) == [[(0,) * 3, WHITE, (128,) * 3, (64,) * 3]]
+    assert read_pixels(path) == [[(0,) * 3, WHITE, (128,) * 3, (1,) * 3]]
 
 
 def test_16_bit_colour(tmp_path: Path) -> None:

@@ -64,7 +64,7 @@ class TestKnownProblem:
 
     def test_adam_is_torchs(self) -> None:
         variable = GREY.clone().requires_grad_()
-        adam = torch.optim.Adam([variable], lr=0.03)
+        adam = torch.optim.Adam([variable], lr=0.03, betas=(0.9, 0.99))
         losses = []
         for _ in range(12):
             adam.zero_grad()
@@ -146,7 +146,19 @@ class TestBookkeeping:
         assert [state.loss for state in states] == list(outcome.losses)
         assert [distance(p).item() for p in pictures[:-1]] == pytest.approx(list(outcome.losses), rel=1e-4)
         assert torch.equal(pictures[-1], outcome.picture)
-        assert len({p.data_ptr() for p in pictures}) == len(pictures)
+
+    @pytest.mark.parametrize("parametrization", parametrizations(), ids=["pixels", "sigmoid", "fourier"])
+    def test_a_picture_that_was_asked_for_does_not_change_any_more(self, parametrization: Parametrization) -> None:
+        asked: list[Tensor] = []
+        copies: list[Tensor] = []
+
+        def watch(state: State) -> None:
+            asked.append(state.picture())
+            copies.append(asked[-1].clone())
+
+        minimize(distance, GREY, parametrization, iterations=3, on_iteration=watch)
+        assert all(torch.equal(a, b) for a, b in zip(asked, copies, strict=True))
+        assert not torch.equal(asked[0], asked[1])
 
     @pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
     def test_evaluations_are_counted_apart_from_iterations(self, optimizer: Optimizer) -> None:

@@ -1,6 +1,7 @@
 """Which jobs the studies ask for, and what they write from real results of small ones."""
 
 import ast
+import dataclasses
 import json
 import subprocess
 import sys
@@ -15,7 +16,7 @@ import yaml
 from engine_support import DATA, ROOT, finished
 from PIL import Image
 
-from nst import params, studies, tables
+from nst import images, params, studies, tables
 from nst.errors import ParamsError
 from nst.jobs import Job
 from nst.layers import LAYERS, window
@@ -82,6 +83,20 @@ def complete(study: studies.Study, wanted: Params) -> dict[Job, Result]:
     while missing := [job for job in study.jobs(wanted, results) if job not in results]:
         results |= {job: finished(job) for job in missing}
     return results
+
+
+def place(sheet: Path, picture: Path, cell: int) -> tuple[int, int]:
+    """Where on a sheet, whose pictures have `cell` px, a picture is; in pixels of the picture."""
+    with Image.open(picture) as opened:
+        looked_for = np.asarray(opened.convert("L"), float)
+        scale = max(opened.size) / cell
+    with Image.open(sheet) as opened:
+        smaller = opened.convert("L").resize((round(opened.width * scale), round(opened.height * scale)))
+    parts = np.lib.stride_tricks.sliding_window_view(np.asarray(smaller, float), looked_for.shape)
+    height, width = parts.shape[:2]
+    errors = [[np.abs(parts[y, x] - looked_for).mean() for x in range(width)] for y in range(height)]
+    y, x = np.unravel_index(np.argmin(errors), (height, width))
+    return int(x), int(y)
 
 
 class TestTransfer:
@@ -274,24 +289,57 @@ class TestFolders:
         for path in sorted(p for p in (reports / "transfer").rglob("*") if p.is_file()):
             assert path.read_bytes() == (tmp_path / path.relative_to(reports / "transfer")).read_bytes()
 
-    def test_the_transfer_grid_lays_cells_where_they_belong(self, reports: Path, small: Params) -> None:
-        """Row 3, column 2 of the group picture is content layer 3 with window 2."""
-        job = next(
-            j for j in transfer.jobs(small, {}) if j.content_layers == ("conv2_1",) and j.style_layers == LAYERS[1:3]
-        )
-        with Image.open(reports / "transfer" / "images" / f"{job.name}.png") as opened:
-            expected = np.asarray(opened.convert("L").resize((24, 16))).astype(float).ravel()
-        with Image.open(reports / "transfer" / "figures" / "rows_01-03.webp") as opened:
-            sheet = opened.convert("L")
-        scores = {}
-        cell_width, cell_height = 164, 4 + round(160 * 33 / 48)
-        left, top = sheet.width - 2 * cell_width, sheet.height - 3 * cell_height
+    def test_the_transfer_grid_has_a_row_a_content_layer_and_a_column_a_style_window(
+        self, small: Params, tmp_path: Path
+    ) -> None:
+        """With a plain colour in place of each picture, so that it is found again in the lossy figure."""
+        results, colours = complete(studies.load("transfer"), small), {}
+        for job in results:
+            row, column = LAYERS.index(job.content_layers[0]), LAYERS.index(job.style_layers[0])
+            colours[row, column] = (40 + 60 * row, 60 + 120 * column, 120)
+            png = images.to_png(Image.new("RGB", (48, 33), colours[row, column]))
+            results[job] = dataclasses.replace(results[job], png=png)
+        transfer.write(small, results, DATA, tmp_path)
+        with Image.open(tmp_path / "figures" / "rows_01-03.webp") as opened:
+            sheet = np.asarray(opened.convert("RGB")).astype(int)
+        at = {}
         for row in range(3):
             for column in range(2):
-                x, y = left + column * cell_width, top + row * cell_height
-                shown = sheet.crop((x, y, x + 160, y + cell_height - 4)).resize((24, 16))
-                scores[row, column] = np.abs(np.asarray(shown).astype(float).ravel() - expected).mean()
-        assert min(scores, key=lambda place: scores[place]) == (2, 1)
+                ys, xs = np.nonzero((np.abs(sheet - colours[row, column]) < 10).all(-1))
+                at[row, column] = round(float(np.median(xs))), round(float(np.median(ys)))
+        assert all(abs(at[row, 0][1] - at[row, 1][1]) <= 1 and at[row, 0][0] < at[row, 1][0] for row in range(3))
+        assert all(abs(at[row, column][0] - at[0, column][0]) <= 1 for row, column in at)
+        assert all(at[0, column][1] < at[1, column][1] < at[2, column][1] for column in range(2))
+
+    def test_grids_of_depth_begin_with_the_deepest(self, reports: Path, small: Params) -> None:
+        for study, figure in (("reconstruction", "layers.webp"), ("synthesis", "windows.webp")):
+            folder = reports / study
+            across = [
+                place(folder / "figures" / figure, folder / "images" / f"{job.name}.png", cell=192)[0]
+                for job in studies.load(study).jobs(small, {})
+            ]
+            assert across == sorted(across, reverse=True)
+            assert len(set(across)) == 3
+
+    def test_the_gallery_has_its_originals_above_and_at_the_left(
+        self, reports: Path, small: Params, tmp_path: Path
+    ) -> None:
+        section, folder = small.gallery, reports / "gallery"
+        originals: dict[str, tuple[int, int]] = {}
+        for kind, names in (("content", section.contents), ("style", section.styles)):
+            for name in names:
+                images.fit(images.read(images.find(DATA / kind, name)), 48).save(tmp_path / f"{name}.png")
+                originals[name] = place(folder / "figures" / "grid.webp", tmp_path / f"{name}.png", cell=192)
+        quality = pd.read_csv(folder / "quality.csv")
+        grid = quality[(quality["size"] == 48) & ~quality["job"].str.contains("film")]
+        assert len(grid) == 4
+        for _, row in grid.iterrows():
+            x, y = place(folder / "figures" / "grid.webp", folder / row["image"], cell=192)
+            content, style = originals[row["content"]], originals[row["style"]]
+            assert content[0] < x
+            assert abs(content[1] - y) <= 2
+            assert style[1] < y
+            assert abs(style[0] - x) <= 12  # pictures of another shape are centred in their column
 
     def test_the_recommended_cell_is_one_of_the_table(self, reports: Path) -> None:
         found = tables.read_metrics(reports / "transfer")

@@ -174,7 +174,7 @@ def local_cluster(settings: Settings, workers: int) -> Iterator[str]:
             threads_per_worker=1,
             processes=True,
             memory_limit=settings.memory_limit if settings.memory_limit != "0" else None,
-            dashboard_address=None,
+            dashboard_address="127.0.0.1:0",
             preload=["flows.worker"],
             silence_logs=logging.CRITICAL,
         )

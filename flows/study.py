@@ -115,8 +115,7 @@ class Collection:
         from nst import run
 
         inputs = run.inputs(job, self.data)
-        key = run.key(job, inputs, _platform(job.precision), self.study.ALONE)
-        return Order(job, inputs, key if self.threads == 1 else f"{key}-{self.threads}-threads")
+        return Order(job, inputs, run.key(job, inputs, _platform(job.precision), self.study.ALONE, self.threads))
 
     def _found(self, order: "Order") -> bool:
         from flows import cache
@@ -152,6 +151,8 @@ def run_study(arguments: Arguments, where: settings.Settings) -> None:
     study = studies.load(arguments.study)
     wanted = studies.resolve(params.load(arguments.params), arguments.reports)
     weights.check(wanted.weights)
+    for original in study.originals(wanted):  # those of later jobs too: found bad now, they cost nothing
+        original.read(arguments.data)
     collection = Collection(study, wanted, arguments.data, where.cache, where.threads)
     if orders := collection.missing():
         _run_on_cluster(arguments.study, collection, orders, where)

@@ -14,7 +14,7 @@ class Choice:
     winner: str
     runner_up: str | None
     margin: float | None
-    """How far the runner-up is behind, in the unit of the rule's criterion."""
+    """How far apart winner and runner-up are: in SSIM, in style distance, or in ranks; never negative."""
 
 
 def best_layer(ssim: Mapping[str, float], min_ssim: float) -> Choice:
@@ -31,7 +31,7 @@ def best_layer(ssim: Mapping[str, float], min_ssim: float) -> Choice:
         rule = f"the highest SSIM, as no layer reaches {min_ssim:g}"
         ranked = sorted(ssim, key=lambda layer: ssim[layer], reverse=True)
     runner_up = ranked[1] if len(ranked) > 1 else None
-    margin = ssim[runner_up] - ssim[ranked[0]] if runner_up else None
+    margin = abs(ssim[runner_up] - ssim[ranked[0]]) if runner_up else None
     return Choice(rule, ranked[0], runner_up, margin)
 
 

@@ -46,7 +46,7 @@ class Job:
     weights: str
     """Where VGG-19 comes from; see `nst.weights`."""
     frames: int = 0
-    """How many pictures of the process to keep (for a GIF), beside the last."""
+    """How many pictures of the process to keep (for a GIF), beside the last; fewer if there are fewer iterations."""
     run: int = 0
     """Tells repeated measurements of the same optimisation apart; of no effect on the picture."""
 

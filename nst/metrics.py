@@ -52,7 +52,10 @@ def psnr(picture: Tensor, reference: Tensor) -> float:
 
 
 def ssim(picture: Tensor, reference: Tensor) -> float:
-    """Structural similarity (Wang et al. 2004), mean over RGB, of pictures in [0, 1]; 1 = equal."""
+    """Structural similarity (Wang et al. 2004), mean over RGB, of pictures in [0, 1]; 1 = equal.
+
+    torchmetrics' form: edges are mirrored, where the paper leaves them out.
+    """
     from torchmetrics.functional.image import structural_similarity_index_measure
 
     return float(structural_similarity_index_measure(picture, reference, data_range=1.0))

@@ -26,6 +26,12 @@ class Quality:
     """The job's own objective, of the saved picture."""
 
 
+def known(value: float | None) -> float:
+    """A metric that this kind of job has."""
+    assert value is not None, "this kind of job does not have this metric"
+    return value
+
+
 @dataclass(frozen=True)
 class Timing:
     """Where the time went.  Differs from run to run; never part of a quality table."""

@@ -90,21 +90,23 @@ def _fitted_file(path: Path, size: int, _bytes: int, _modified: int) -> bytes:
     return images.to_png(images.fit(images.read(path), size, str(path)))
 
 
-def key(job: Job, inputs: Inputs, platform: Platform, alone: bool) -> str:
+def key(job: Job, inputs: Inputs, platform: Platform, alone: bool, threads: int = 1) -> str:
     """What a stored result is filed under: a digest of everything that the result depends on.
 
     Args:
         alone: the job is timed with nothing beside it, so a result timed in company will not do.
+        threads: of the job; another number sums in another order, which changes the last bits.
     """
     import torch
 
     parts = {
         "job": job.digest,
         "pictures": [hashlib.sha256(png).hexdigest() if png else None for png in (inputs.content, inputs.style)],
-        "weights": weights.check(job.weights),
+        "weights": weights.checksum(job.weights),
         "engine": _engine_digest(),
         "torch": torch.__version__,
-        "platform": [platform.device, platform.precision, machine.machine()],
+        "platform": [platform.device, platform.precision, machine.machine(), torch.backends.cpu.get_cpu_capability()],
+        "threads": threads,
         "alone": alone,
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
@@ -174,6 +176,8 @@ def run_job(
             on_iteration(state)
 
     if device.type == "cuda":
+        torch.backends.cudnn.allow_tf32 = False  # metrics are in float32, not nearly so
+        torch.backends.cudnn.deterministic = True
         torch.cuda.reset_peak_memory_stats()
     began = time.perf_counter()
     start = _start(job, content, style)
@@ -202,7 +206,7 @@ def run_job(
             precision=where.precision,
             threads=torch.get_num_threads(),
             torch=torch.__version__,
-            weights_sha256=weights.check(job.weights),
+            weights_sha256=weights.checksum(job.weights),
             worker=machine.node(),
         ),
     )

@@ -50,6 +50,15 @@ class VGGWeights:
 
 
 def check(source: str) -> str:
+    """`checksum`, and the certainty that the file holds a VGG-19: one of your own, with no published checksum, is read.
+
+    Raises:
+        WeightsError: the file is missing, altered, or not VGG-19.
+    """
+    return checksum(source) if _expected(source) else vgg19(source).sha256
+
+
+def checksum(source: str) -> str:
     """The SHA-256 of the weights file that `source` names, after comparing it with the published one.
 
     Raises:
@@ -172,7 +181,7 @@ def _load(path: Path) -> "dict[str, torch.Tensor]":
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # what unpickling damaged bytes ends in can be anything
-        reason = (str(error) or type(error).__name__).splitlines()[0]
+        reason = (str(error) or type(error).__name__).splitlines()[0].split(". ")[0]
         raise WeightsError(f"{path}: not a weights file that torch can read ({reason})") from None
     if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
         raise WeightsError(f"{path}: not a state dictionary of tensors")

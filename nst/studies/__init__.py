@@ -1,6 +1,7 @@
 """The studies.  Each is a module that says which jobs answer its question, and what to write from their results:
 
 * ``ALONE``: its jobs are timed, so they run one at a time with nothing beside them.
+* ``originals(params)``: the pictures it starts from, so that a bad one is found before anything is computed.
 * ``jobs(params, results)``: all jobs it wants, given the results so far.  Called again until it wants no new ones, so
   that a study can build on what it has found (the best layer, say).
 * ``write(params, results, data, folder)``: pictures, tables, figures and metrics.json in the study's folder.
@@ -9,7 +10,7 @@
 import importlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
 from nst import tables
 from nst.errors import ParamsError
@@ -17,6 +18,7 @@ from nst.jobs import Job
 from nst.layers import parse_layers
 from nst.params import RECOMMENDED, STUDIES, Params
 from nst.results import Result
+from nst.studies.originals import Original
 
 __all__ = ["STUDIES", "Study", "load", "resolve"]
 
@@ -25,6 +27,9 @@ class Study(Protocol):
     """What each module of this package offers."""
 
     ALONE: bool
+
+    def originals(self, params: Params) -> list[Original]:
+        """All pictures it starts from."""
 
     def jobs(self, params: Params, results: Mapping[Job, Result]) -> list[Job]:
         """All jobs wanted, given the results so far."""
@@ -50,11 +55,12 @@ def resolve(params: Params, reports: Path) -> Params:
         return params
     try:
         found = tables.read_metrics(reports / "transfer")["recommended"]
+        layer, layers = found["content_layer"], parse_layers(found["style_layers"].split(","))
     except (OSError, ValueError, KeyError):
         return params
-    changes = {}
+    changes: dict[str, Any] = {}
     if gallery.content_layer == RECOMMENDED:
-        changes["content_layer"] = found["content_layer"]
+        changes["content_layer"] = layer
     if gallery.style_layers == RECOMMENDED:
-        changes["style_layers"] = parse_layers(found["style_layers"].split(","))
+        changes["style_layers"] = layers
     return params.model_copy(update={"gallery": gallery.model_copy(update=changes)})

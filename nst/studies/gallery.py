@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Literal
 
 from PIL import Image
 
@@ -11,8 +12,20 @@ from nst.jobs import Job
 from nst.layers import window
 from nst.params import RECOMMENDED, Params
 from nst.results import Result
+from nst.studies.originals import Original, of_pair, of_pairs
 
 ALONE = False
+
+
+def originals(params: Params) -> list[Original]:
+    """All pictures it starts from."""
+    section = params.gallery
+    return [
+        *(Original("content", name, section.size) for name in section.contents),
+        *(Original("style", name, section.size) for name in section.styles),
+        *of_pairs(section.favourites, section.favourite_size),
+        *of_pair(section.film.pair, section.size),
+    ]
 
 
 def jobs(params: Params, results: Mapping[Job, Result]) -> list[Job]:
@@ -32,8 +45,8 @@ def write(params: Params, results: Mapping[Job, Result], data: Path, folder: Pat
     section = params.gallery
     tables.write((results[job] for job in jobs(params, results)), folder)
 
-    def original(kind: str, name: str) -> Image.Image:
-        return images.fit(images.read(images.find(data / kind, name)), section.size, name)
+    def original(kind: Literal["content", "style"], name: str) -> Image.Image:
+        return Original(kind, name, section.size).read(data)
 
     grid = _grid(params)
     target = folder / figures.FOLDER

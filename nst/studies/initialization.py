@@ -14,13 +14,19 @@ import pandas as pd
 from nst import figures, images, tables
 from nst.jobs import Init, Job
 from nst.params import Params
-from nst.results import Result
+from nst.results import Result, known
+from nst.studies.originals import Original, of_pair, of_pairs
 
 ALONE = True
 TARGET_MARGIN = 1.05
 """The target is this much above the worst run's last loss, so that every run reaches it."""
 
 Pair = tuple[str, str]
+
+
+def originals(params: Params) -> list[Original]:
+    """All pictures it starts from."""
+    return of_pairs(params.initialization.pairs, params.initialization.size)
 
 
 def jobs(params: Params, results: Mapping[Job, Result]) -> list[Job]:
@@ -69,12 +75,9 @@ def write(params: Params, results: Mapping[Job, Result], data: Path, folder: Pat
             targets={titles[pair]: value for pair, value in targets.items()},
         )
     sheet = []
-    for (content, style), starts in by_pair.items():
-        originals = [
-            images.fit(images.read(images.find(data / kind, name)), section.size, name)
-            for kind, name in (("content", content), ("style", style))
-        ]
-        sheet.append([*originals, *(images.from_png(each[0].png) for each in starts.values())])
+    for names, starts in by_pair.items():
+        inputs = [original.read(data) for original in of_pair(names, section.size)]
+        sheet.append([*inputs, *(images.from_png(each[0].png) for each in starts.values())])
     figures.save(
         figures.contact_sheet(sheet, column_labels=["content", "style", *(f"from {start}" for start in section.inits)]),
         target / "starts.webp",
@@ -127,9 +130,9 @@ def _summaries(
                     "pair": name,
                     "init": start,
                     "runs": len(runs),
-                    **_spread("content_distance", [run.quality.content_distance or 0.0 for run, _ in runs]),
-                    **_spread("style_distance", [run.quality.style_distance or 0.0 for run, _ in runs]),
-                    **_spread("ssim", [run.quality.ssim or 0.0 for run, _ in runs]),
+                    **_spread("content_distance", [known(run.quality.content_distance) for run, _ in runs]),
+                    **_spread("style_distance", [known(run.quality.style_distance) for run, _ in runs]),
+                    **_spread("ssim", [known(run.quality.ssim) for run, _ in runs]),
                     **_spread("final_loss", [run.quality.final_loss for run, _ in runs]),
                     **_spread("iterations_to_target", needed),
                 }

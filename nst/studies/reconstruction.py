@@ -6,14 +6,21 @@ Mahendran & Vedaldi (2015); Gatys et al. (2016), figure 1, content reconstructio
 from collections.abc import Mapping
 from pathlib import Path
 
-from nst import figures, images, init, tables
+from nst import figures, images, tables
 from nst.choices import Choice, best_layer
 from nst.jobs import Job
 from nst.layers import layer_number
 from nst.params import Params
-from nst.results import Result
+from nst.results import Result, known
+from nst.studies.originals import Original, compare_noises
 
 ALONE = False
+
+
+def originals(params: Params) -> list[Original]:
+    """All pictures it starts from."""
+    section = params.reconstruction
+    return [Original("content", name, section.size) for name in (section.content, *section.compare_contents)]
 
 
 def jobs(params: Params, results: Mapping[Job, Result]) -> list[Job]:
@@ -27,15 +34,12 @@ def jobs(params: Params, results: Mapping[Job, Result]) -> list[Job]:
 
 def choose(params: Params, results: Mapping[Job, Result]) -> Choice:
     """The best layer, by `nst.choices.best_layer`."""
-    ssim = {layer: results[job].quality.ssim or 0.0 for layer, job in _layer_jobs(params).items()}
+    ssim = {layer: known(results[job].quality.ssim) for layer, job in _layer_jobs(params).items()}
     return best_layer(ssim, params.reconstruction.min_ssim)
 
 
 def write(params: Params, results: Mapping[Job, Result], data: Path, folder: Path) -> None:
     """Tables, the layers as a grid (deepest top left), curves over depth, and the two noises side by side."""
-    from nst import metrics
-    from nst.run import decode
-
     section = params.reconstruction
     choice = choose(params, results)
     wanted = jobs(params, results)
@@ -61,9 +65,9 @@ def write(params: Params, results: Mapping[Job, Result], data: Path, folder: Pat
     figures.line_plots(
         list(layers),
         {
-            "PSNR (dB, higher is closer)": [q.psnr or 0.0 for q in quality.values()],
-            "SSIM (higher is closer)": [q.ssim or 0.0 for q in quality.values()],
-            "content distance (lower is closer)": [q.content_distance or 0.0 for q in quality.values()],
+            "PSNR (dB, higher is closer)": [known(q.psnr) for q in quality.values()],
+            "SSIM (higher is closer)": [known(q.ssim) for q in quality.values()],
+            "content distance (lower is closer)": [known(q.content_distance) for q in quality.values()],
         },
         x_label="layer",
         path=folder / figures.FOLDER / "depth.png",
@@ -72,24 +76,14 @@ def write(params: Params, results: Mapping[Job, Result], data: Path, folder: Pat
 
     compared = _comparison_jobs(params, choice.winner)
     seeds = section.compare_seeds
-    sheet = []
-    between = {}
-    for content in section.compare_contents:
-        original = images.fit(images.read(images.find(data / "content", content)), section.size, content)
-        noises = [decode(init.noise(section.noise, original.height, original.width, seed)) for seed in seeds]
-        made = [images.from_png(results[compared[content, seed]].png) for seed in seeds]
-        sheet.append([original, *(picture for pair in zip(noises, made, strict=True) for picture in pair)])
-        between[content] = metrics.psnr(*(metrics.as_tensor(picture) for picture in made[:2]))
-    figures.save(
-        figures.contact_sheet(
-            sheet,
-            row_labels=section.compare_contents,
-            column_labels=[
-                "original",
-                *(text for seed in seeds for text in (f"noise {seed}", f"from noise {seed}")),
-            ],
-        ),
-        folder / figures.FOLDER / "noises.webp",
+    between = compare_noises(
+        [Original("content", name, section.size) for name in section.compare_contents],
+        seeds=seeds,
+        noise=section.noise,
+        results=results,
+        jobs=compared,
+        data=data,
+        path=folder / figures.FOLDER / "noises.webp",
     )
     tables.write_metrics(
         {

@@ -6,14 +6,21 @@ Gatys, Ecker & Bethge (2015), "Texture Synthesis Using Convolutional Neural Netw
 from collections.abc import Mapping
 from pathlib import Path
 
-from nst import figures, images, init, tables
+from nst import figures, images, tables
 from nst.choices import Choice, best_window
 from nst.jobs import Job
 from nst.layers import window
 from nst.params import Params
-from nst.results import Result
+from nst.results import Result, known
+from nst.studies.originals import Original, compare_noises
 
 ALONE = False
+
+
+def originals(params: Params) -> list[Original]:
+    """All pictures it starts from."""
+    section = params.synthesis
+    return [Original("style", name, section.size) for name in (section.style, *section.compare_styles)]
 
 
 def jobs(params: Params, results: Mapping[Job, Result]) -> list[Job]:
@@ -27,20 +34,17 @@ def jobs(params: Params, results: Mapping[Job, Result]) -> list[Job]:
 
 def choose(params: Params, results: Mapping[Job, Result]) -> Choice:
     """The best window, by `nst.choices.best_window`."""
-    return best_window({name: results[job].quality.style_distance or 0.0 for name, job in _window_jobs(params).items()})
+    return best_window({name: known(results[job].quality.style_distance) for name, job in _window_jobs(params).items()})
 
 
 def write(params: Params, results: Mapping[Job, Result], data: Path, folder: Path) -> None:
     """Tables, the windows as a grid (deepest top left), style distance over depth, and the two noises side by side."""
-    from nst import metrics
-    from nst.run import decode
-
     section = params.synthesis
     choice = choose(params, results)
     tables.write((results[job] for job in jobs(params, results)), folder)
 
     windows = _window_jobs(params)
-    distance = {name: results[job].quality.style_distance or 0.0 for name, job in windows.items()}
+    distance = {name: known(results[job].quality.style_distance) for name, job in windows.items()}
     deepest_first = list(reversed(windows))
     lines = [deepest_first[i : i + 4] for i in range(0, len(deepest_first), 4)]
     best = next((r, line.index(choice.winner)) for r, line in enumerate(lines) if choice.winner in line)
@@ -62,24 +66,14 @@ def write(params: Params, results: Mapping[Job, Result], data: Path, folder: Pat
 
     compared = _comparison_jobs(params, choice.winner)
     seeds = section.compare_seeds
-    sheet = []
-    between = {}
-    for style in section.compare_styles:
-        original = images.fit(images.read(images.find(data / "style", style)), section.size, style)
-        noises = [decode(init.noise(section.noise, original.height, original.width, seed)) for seed in seeds]
-        made = [images.from_png(results[compared[style, seed]].png) for seed in seeds]
-        sheet.append([original, *(picture for pair in zip(noises, made, strict=True) for picture in pair)])
-        between[style] = metrics.psnr(*(metrics.as_tensor(picture) for picture in made[:2]))
-    figures.save(
-        figures.contact_sheet(
-            sheet,
-            row_labels=section.compare_styles,
-            column_labels=[
-                "original",
-                *(text for seed in seeds for text in (f"noise {seed}", f"from noise {seed}")),
-            ],
-        ),
-        folder / figures.FOLDER / "noises.webp",
+    between = compare_noises(
+        [Original("style", name, section.size) for name in section.compare_styles],
+        seeds=seeds,
+        noise=section.noise,
+        results=results,
+        jobs=compared,
+        data=data,
+        path=folder / figures.FOLDER / "noises.webp",
     )
     tables.write_metrics(
         {

@@ -14,11 +14,17 @@ from nst.choices import Cell, Choice, pareto_front, recommended_cell
 from nst.jobs import Job
 from nst.layers import layer_number, window
 from nst.params import Params
-from nst.results import Result
+from nst.results import Result, known
+from nst.studies.originals import Original, of_pair
 
 ALONE = False
 GROUP = 3
 """Rows in one of the pictures that show the grid at full size."""
+
+
+def originals(params: Params) -> list[Original]:
+    """All pictures it starts from."""
+    return of_pair((params.transfer.content, params.transfer.style), params.transfer.size)
 
 
 def jobs(params: Params, results: Mapping[Job, Result]) -> list[Job]:
@@ -33,8 +39,8 @@ def cells(params: Params, results: Mapping[Job, Result]) -> list[Cell]:
         Cell(
             content_layer=layer,
             window=name,
-            content_distance=results[job].quality.content_distance or 0.0,
-            style_distance=results[job].quality.style_distance or 0.0,
+            content_distance=known(results[job].quality.content_distance),
+            style_distance=known(results[job].quality.style_distance),
         )
         for (layer, name), job in _grid(params).items()
     ]
@@ -105,13 +111,10 @@ def write(params: Params, results: Mapping[Job, Result], data: Path, folder: Pat
         title=f"{section.content} × {section.style}",
         path=target / "front.png",
     )
-    originals = [
-        images.fit(images.read(images.find(data / kind, name)), section.size, name)
-        for kind, name in (("content", section.content), ("style", section.style))
-    ]
+    inputs = [original.read(data) for original in originals(params)]
     figures.save(
         figures.contact_sheet(
-            [[*originals, pictures[mark[0]][mark[1]]]],
+            [[*inputs, pictures[mark[0]][mark[1]]]],
             column_labels=[section.content, section.style, choice.winner],
         ),
         target / "recommended.webp",

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable
 
 from flows import processes
-from flows.cluster import prepare_environment
+from flows.cluster import ClusterError, prepare_environment
 from nst.errors import NSTError
 
 WRONG_INPUT = 2
@@ -24,6 +24,9 @@ def run(main: Callable[[], int]) -> None:
     processes.end_with_owners()
     try:
         code = main()
+    except ClusterError as error:
+        print(f"error: {error}", file=sys.stderr)
+        code = 1
     except NSTError as error:
         print(f"error: {error}", file=sys.stderr)
         code = WRONG_INPUT

@@ -76,6 +76,25 @@ def contact_sheet(
     return sheet
 
 
+def folded_sheet(
+    pictures: Sequence[Image.Image], captions: Sequence[str], *, mark: int, columns: int = 4
+) -> Image.Image:
+    """A contact sheet of one long row, folded: the first picture is top left and the last is bottom right.
+
+    Where the pictures do not fill the last row, its left end stays empty.
+    """
+    columns = min(columns, len(pictures))
+    gap = -len(pictures) % columns
+    last = len(pictures) + gap - columns
+    order: list[int | None] = [*range(last), *[None] * gap, *range(last, len(pictures))]
+    padded = [order[first : first + columns] for first in range(0, len(order), columns)]
+    return contact_sheet(
+        [[None if index is None else pictures[index] for index in line] for line in padded],
+        captions=[["" if index is None else captions[index] for index in line] for line in padded],
+        mark=next((row, line.index(mark)) for row, line in enumerate(padded) if mark in line),
+    )
+
+
 def _shrink(picture: Image.Image, cell: int) -> Image.Image:
     scale = cell / max(picture.size)
     if scale == 1:

@@ -5,7 +5,7 @@ numbers.
 """
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from nst import images
 from nst.layers import LAYERS
 from nst.losses import content_loss, gram_matrix, style_loss
 from nst.vgg import Encoder
@@ -27,20 +28,56 @@ STYLE_LAYERS = ("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1")
 
 def content_distance(picture: Tensor, content: Tensor, weights: str) -> float:
     """|F(x) − F(c)|² / |F(c)|² at conv4_2, for pictures (1, 3, H, W) of the same size.  0 = same; lower is closer."""
-    encoder = _encoder(weights, picture.device)
-    with torch.no_grad():
-        x, c = (encoder(p, [CONTENT_LAYER])[CONTENT_LAYER] for p in (picture, content))
-        return content_loss(x, c).item()
+    return _content_distance(_features(picture, weights), _features(content, weights)[CONTENT_LAYER])
 
 
 def style_distance(picture: Tensor, style: Tensor, weights: str) -> float:
-    """Mean over conv1_1, 2_1, 3_1, 4_1, 5_1 of |G(x) − G(s)|² / |G(s)|²; the sizes may differ.  0 = same; lower is
-    closer."""
-    encoder = _encoder(weights, picture.device)
+    """Mean over conv1_1, 2_1, 3_1, 4_1, 5_1 of |G(x) − G(s)|² / |G(s)|²; the sizes may differ.
+
+    0 = same; lower is closer.
+    """
+    return _style_distance(_features(picture, weights), _grams(_features(style, weights)))
+
+
+def distances(
+    picture: Tensor, content: bytes | None, style: bytes | None, weights: str
+) -> tuple[float | None, float | None]:
+    """`content_distance` and `style_distance` in one pass, from originals as PNG files, whose features are kept.
+
+    None for an original that there is not.
+    """
+    found = _features(picture, weights)
+    return (
+        _content_distance(found, _content_target(content, weights, picture.device)) if content else None,
+        _style_distance(found, _style_target(style, weights, picture.device)) if style else None,
+    )
+
+
+def _content_distance(found: Mapping[str, Tensor], target: Tensor) -> float:
+    return content_loss(found[CONTENT_LAYER], target).item()
+
+
+def _style_distance(found: Mapping[str, Tensor], target: Mapping[str, Tensor]) -> float:
+    return style_loss({name: found[name] for name in STYLE_LAYERS}, target).item()
+
+
+def _features(picture: Tensor, weights: str) -> dict[str, Tensor]:
     with torch.no_grad():
-        features = encoder(picture, STYLE_LAYERS)
-        target = {name: gram_matrix(f) for name, f in encoder(style, STYLE_LAYERS).items()}
-        return style_loss(features, target).item()
+        return _encoder(weights, picture.device)(picture, (CONTENT_LAYER, *STYLE_LAYERS))
+
+
+def _grams(features: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: gram_matrix(features[name]) for name in STYLE_LAYERS}
+
+
+@functools.lru_cache(maxsize=8)
+def _content_target(png: bytes, weights: str, device: torch.device) -> Tensor:
+    return _features(as_tensor(images.from_png(png)).to(device), weights)[CONTENT_LAYER]
+
+
+@functools.lru_cache(maxsize=8)
+def _style_target(png: bytes, weights: str, device: torch.device) -> dict[str, Tensor]:
+    return _grams(_features(as_tensor(images.from_png(png)).to(device), weights))
 
 
 def psnr(picture: Tensor, reference: Tensor) -> float:

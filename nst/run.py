@@ -152,6 +152,9 @@ def run_job(
         torch.set_num_threads(threads)
     where = platform(job.precision)
     device = torch.device(where.device)
+    if device.type == "cuda":
+        torch.backends.cudnn.allow_tf32 = False  # metrics are in float32, not nearly so
+        torch.backends.cudnn.deterministic = True
     content, style = (_tensor(png, device) for png in (inputs.content, inputs.style))
     encoder = _encoder(job.weights, job.pooling, where)
     parametrization = _parametrization(job, _some(content, style))
@@ -176,8 +179,6 @@ def run_job(
             on_iteration(state)
 
     if device.type == "cuda":
-        torch.backends.cudnn.allow_tf32 = False  # metrics are in float32, not nearly so
-        torch.backends.cudnn.deterministic = True
         torch.cuda.reset_peak_memory_stats()
     began = time.perf_counter()
     start = _start(job, content, style)
@@ -192,7 +193,7 @@ def run_job(
         png=images.to_png(saved),
         frames=tuple(frames),
         losses=outcome.losses,
-        quality=_quality(job, saved, content, style, objective, pixel_metrics=pixel_metrics),
+        quality=_quality(job, saved, inputs, objective, device, pixel_metrics=pixel_metrics),
         timing=Timing(
             seconds=start_seconds + outcome.seconds,
             start_seconds=start_seconds,
@@ -291,9 +292,9 @@ def _parametrization(job: Job, shape: "Tensor") -> "Parametrization":
 def _quality(
     job: Job,
     saved: "Image.Image",
-    content: "Tensor | None",
-    style: "Tensor | None",
+    inputs: Inputs,
     objective: "Objective",
+    device: "torch.device",
     *,
     pixel_metrics: bool,
 ) -> Quality:
@@ -301,14 +302,16 @@ def _quality(
 
     from nst import metrics
 
-    picture = metrics.as_tensor(saved).to(_some(content, style).device)
+    picture = metrics.as_tensor(saved).to(device)
+    content = _tensor(inputs.content, device) if pixel_metrics else None
     with torch.no_grad():
         final_loss = objective(picture).item()
+    content_distance, style_distance = metrics.distances(picture, inputs.content, inputs.style, job.weights)
     return Quality(
-        content_distance=None if content is None else metrics.content_distance(picture, content, job.weights),
-        style_distance=None if style is None else metrics.style_distance(picture, style, job.weights),
-        psnr=metrics.psnr(picture, content) if pixel_metrics and content is not None else None,
-        ssim=metrics.ssim(picture, content) if pixel_metrics and content is not None else None,
+        content_distance=content_distance,
+        style_distance=style_distance,
+        psnr=None if content is None else metrics.psnr(picture, content),
+        ssim=None if content is None else metrics.ssim(picture, content),
         final_loss=final_loss,
     )
 

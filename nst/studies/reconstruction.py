@@ -47,21 +47,15 @@ def write(params: Params, results: Mapping[Job, Result], data: Path, folder: Pat
 
     layers = _layer_jobs(params)
     deepest_first = list(reversed(layers))
-    pictures = {layer: images.from_png(results[job].png) for layer, job in layers.items()}
-    lines = [deepest_first[i : i + 4] for i in range(0, len(deepest_first), 4)]
-    best = next((r, line.index(choice.winner)) for r, line in enumerate(lines) if choice.winner in line)
+    quality = {layer: results[job].quality for layer, job in layers.items()}
     figures.save(
-        figures.contact_sheet(
-            [[pictures[layer] for layer in line] for line in lines],
-            captions=[
-                [f"{layer_number(layer)} · {layer} · {results[layers[layer]].quality.psnr:.1f} dB" for layer in line]
-                for line in lines
-            ],
-            mark=best,
+        figures.folded_sheet(
+            [images.from_png(results[layers[layer]].png) for layer in deepest_first],
+            [f"{layer_number(layer)} · {layer} · {known(quality[layer].psnr):.1f} dB" for layer in deepest_first],
+            mark=deepest_first.index(choice.winner),
         ),
         folder / figures.FOLDER / "layers.webp",
     )
-    quality = {layer: results[job].quality for layer, job in layers.items()}
     figures.line_plots(
         list(layers),
         {

@@ -46,13 +46,11 @@ def write(params: Params, results: Mapping[Job, Result], data: Path, folder: Pat
     windows = _window_jobs(params)
     distance = {name: known(results[job].quality.style_distance) for name, job in windows.items()}
     deepest_first = list(reversed(windows))
-    lines = [deepest_first[i : i + 4] for i in range(0, len(deepest_first), 4)]
-    best = next((r, line.index(choice.winner)) for r, line in enumerate(lines) if choice.winner in line)
     figures.save(
-        figures.contact_sheet(
-            [[images.from_png(results[windows[name]].png) for name in line] for line in lines],
-            captions=[[f"{name} · distance {distance[name]:.3f}" for name in line] for line in lines],
-            mark=best,
+        figures.folded_sheet(
+            [images.from_png(results[windows[name]].png) for name in deepest_first],
+            [f"{name} · distance {distance[name]:.3f}" for name in deepest_first],
+            mark=deepest_first.index(choice.winner),
         ),
         folder / figures.FOLDER / "windows.webp",
     )

@@ -46,7 +46,7 @@ def contact_sheet(
     columns = max(len(row) for row in fitted)
     widths = [max((r[c].width for r in fitted if c < len(r) and r[c]), default=0) for c in range(columns)]  # type: ignore[union-attr]
     heights = [max((p.height for p in row if p), default=0) for row in fitted]
-    font = ImageFont.load_default(13)
+    font = _font(13)
     line = 20
     left = _GAP + (max(int(font.getlength(text)) for text in row_labels) + 8 if row_labels else 0)
     top = _GAP + (line if column_labels else 0)
@@ -93,6 +93,13 @@ def folded_sheet(
         captions=[["" if index is None else captions[index] for index in line] for line in padded],
         mark=next((row, line.index(mark)) for row, line in enumerate(padded) if mark in line),
     )
+
+
+def _font(size: int) -> ImageFont.FreeTypeFont:
+    """DejaVu Sans, which matplotlib brings along: Pillow's own font has no ×."""
+    from matplotlib import get_data_path
+
+    return ImageFont.truetype(str(Path(get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"), size)
 
 
 def _shrink(picture: Image.Image, cell: int) -> Image.Image:

@@ -26,7 +26,7 @@ def noise(form: Noise, height: int, width: int, seed: int) -> Tensor:
     if form == "normal":
         return (0.5 + 0.1 * torch.randn((1, 3, height, width), generator=generator)).clamp(0, 1)
     coefficients = torch.randn((1, 3, height, width // 2 + 1, 2), generator=generator)
-    logits = Fourier(height, width).logits(coefficients)
+    logits = Fourier(height, width).values(coefficients)
     # A standard deviation of 0.2 in the logits is one of 0.05 in pixels about mid-grey.
     return torch.sigmoid(logits * (0.2 / logits.std()))
 

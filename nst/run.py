@@ -285,7 +285,7 @@ def _parametrization(job: Job, shape: "Tensor") -> "Parametrization":
     from nst.parametrize import Fourier, Pixels, Sigmoid
 
     if job.parametrization == "fourier":
-        return Fourier(shape.shape[-2], shape.shape[-1], shape.device)
+        return Fourier(shape.shape[-2], shape.shape[-1], shape.device, smooth=job.optimizer == "lbfgs")
     return Pixels() if job.optimizer == "adam" else Sigmoid()
 
 

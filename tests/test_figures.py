@@ -23,6 +23,27 @@ def places(sheet: Image.Image, colour: tuple[int, int, int]) -> tuple[int, int, 
     return columns.min(), rows.min(), columns.max() + 1, rows.max() + 1
 
 
+class TestFoldedSheet:
+    """One long row, folded."""
+
+    @pytest.mark.parametrize("count", [1, 3, 4, 11, 16])
+    def test_first_is_top_left_and_last_bottom_right(self, count: int) -> None:
+        pictures = [plain(GREEN) for _ in range(count)]
+        pictures[-1], pictures[0] = plain(BLUE), plain(RED)
+        sheet = figures.folded_sheet(pictures, [""] * count, mark=count // 2)
+        columns, lines = min(count, 4), -(-count // 4)
+        last = places(sheet, BLUE if count > 1 else RED)
+        assert places(sheet, RED)[:2] == (4, 4) or count == 1
+        assert last[2] > sheet.width * (columns - 1) / columns
+        assert last[3] > sheet.height * (lines - 1) / lines
+
+    def test_a_last_row_that_is_not_full_begins_with_the_gap(self) -> None:
+        sheet = np.asarray(figures.folded_sheet([plain(GREEN)] * 4 + [plain(BLUE)], [""] * 5, mark=0))
+        below = sheet[sheet.shape[0] // 2 + 4 :]
+        assert (below[:, : sheet.shape[1] // 2] == WHITE).all()
+        assert (below == BLUE).all(-1).any()
+
+
 class TestContactSheet:
     """Pictures in rows and columns."""
 

@@ -10,6 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from nst import metrics
+from nst.images import to_png
 from nst.losses import gram_matrix
 from nst.run import decode
 from nst.weights import VGGWeights
@@ -159,3 +160,19 @@ class TestEightBits:
     def test_values_are_rounded_to_the_nearest(self, value: float) -> None:
         found = decode(torch.full((1, 3, 1, 1), value)).getpixel((0, 0))[0]  # type: ignore[index]
         assert abs(found - min(max(value, 0), 1) * 255) <= 0.5 + 1e-4
+
+
+class TestDistancesInOnePass:
+    """The way runs measure: the same numbers as one by one, whatever was measured before."""
+
+    def test_equal_each_by_itself(self) -> None:
+        made, content, style = (decode(noise(seed, 48, 64)) for seed in (1, 2, 3))
+        x, c, s = map(metrics.as_tensor, (made, content, style))
+        for _ in range(2):  # the second time from what was kept
+            assert metrics.distances(x, to_png(content), to_png(style), "normalised") == (
+                metrics.content_distance(x, c, "normalised"),
+                metrics.style_distance(x, s, "normalised"),
+            )
+
+    def test_nothing_to_compare_with(self) -> None:
+        assert metrics.distances(noise(1, 48, 64), None, None, "normalised") == (None, None)

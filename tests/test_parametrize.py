@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from nst.parametrize import Fourier, Parametrization, Pixels, Sigmoid
+from nst.parametrize import Fourier, Parametrization, Pixels, Sigmoid, _Cut
 
 SIDES = st.integers(2, 40)
 SEEDS = st.integers(0, 2**32)
@@ -77,7 +77,7 @@ def test_the_gradient_reaches_the_variable(name: str) -> None:
 
 
 class TestFourier:
-    """Coefficients of the logits, low frequencies scaled up."""
+    """Coefficients of the pixels, low frequencies scaled up."""
 
     def test_its_variable_is_real_and_as_large_as_half_a_spectrum(self) -> None:
         assert Fourier(10, 12).encode(pictures(10, 12, 0)).shape == (1, 3, 10, 7, 2)
@@ -86,11 +86,11 @@ class TestFourier:
     def test_zero_is_mid_grey(self) -> None:
         assert torch.equal(Fourier(6, 8).decode(torch.zeros(1, 3, 6, 5, 2)), torch.full((1, 3, 6, 8), 0.5))
 
-    def test_the_logits_are_linear(self) -> None:
+    def test_the_values_are_linear(self) -> None:
         fourier = Fourier(12, 10)
         a, b = (torch.randn(1, 3, 12, 6, 2, generator=torch.Generator().manual_seed(seed)) for seed in (0, 1))
         torch.testing.assert_close(
-            fourier.logits(2 * a - 3 * b), 2 * fourier.logits(a) - 3 * fourier.logits(b), atol=1e-3, rtol=1e-3
+            fourier.values(2 * a - 3 * b), 2 * fourier.values(a) - 3 * fourier.values(b), atol=1e-3, rtol=1e-3
         )
 
     def test_a_step_moves_large_shapes_more_than_small_ones(self) -> None:
@@ -99,7 +99,7 @@ class TestFourier:
         for waves in (0, 1, 2, 4, 8, 16, 31):
             variable = torch.zeros(1, 3, 64, 33, 2)
             variable[0, 0, waves, 0, 0] = 1
-            moved.append(fourier.logits(variable).square().mean().sqrt().item())
+            moved.append(fourier.values(variable).square().mean().sqrt().item())
         assert moved[1:] == sorted(moved[1:], reverse=True)
         # One frequency is four times another: its waves move 4^1.5 times less.
         assert moved[3] / moved[5] == pytest.approx(4**1.5, rel=1e-3)
@@ -108,6 +108,22 @@ class TestFourier:
         """The first colour of the coefficients is light and dark: in pictures the three colours go with each other."""
         variable = torch.zeros(1, 3, 16, 9, 2)
         variable[0, 0, 1, 1, 0] = 1
-        red, green, blue = Fourier(16, 16).logits(variable)[0]
+        red, green, blue = Fourier(16, 16).values(variable)[0]
         for other in (green, blue):
             assert torch.nn.functional.cosine_similarity(red.flatten(), other.flatten(), dim=0) > 0.999
+
+    def test_a_pixel_out_of_gamut_can_come_back_but_go_no_further(self) -> None:
+        values = torch.tensor([-0.5, -0.5, 0.5, 1.5, 1.5], requires_grad=True)
+        pixels = _Cut.apply(values)
+        assert pixels.tolist() == [0.0, 0.0, 0.5, 1.0, 1.0]
+        # A step goes against the gradient: -1 raises a value, +1 lowers it.
+        pixels.backward(torch.tensor([-1.0, 1.0, 1.0, -1.0, 1.0]))
+        assert values.grad is not None
+        assert values.grad.tolist() == [-1.0, 0.0, 1.0, 0.0, 1.0]
+
+    def test_a_smooth_one_has_a_slope_everywhere(self) -> None:
+        fourier = Fourier(8, 8, smooth=True)
+        black_and_white = torch.zeros(1, 3, 8, 8)
+        black_and_white[..., 4:] = 1
+        variable = fourier.encode(black_and_white)
+        assert ((fourier.decode(variable) > 0) & (fourier.decode(variable) < 1)).all()

@@ -107,7 +107,7 @@ def test_a_failing_job_is_named_and_the_others_are_kept(checkout: Checkout, tmp_
         source.write_text(whole)
     told = re.findall(r"^failed: .*$", output, re.MULTILINE)
     assert len(told) == 1
-    assert told[0].startswith("failed: transfer · egeskov × great_wave · conv2_2 | 2-3 · from content: ")
+    assert told[0].startswith("failed: transfer · egeskov × great_wave · conv2_2 | 2-3 · from noise 0: ")
     assert "error: 1 of 4 jobs failed; the others are kept" in output
     assert "Traceback" not in output
     assert written(checkout.path / "reports" / "transfer") == files

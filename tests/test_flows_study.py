@@ -134,7 +134,8 @@ def test_resumes_when_stopped_and_leaves_nothing_behind(
     checkout: Checkout, tmp_path: Path, send: signal.Signals, code: int, environment: dict[str, str]
 ) -> None:
     params = tmp_path / "params.yaml"
-    params.write_text((checkout.path / "params.yaml").read_text().replace("iterations: 2", "iterations: 60"))
+    # Jobs of some seconds: when the first has ended, others are in the middle.
+    params.write_text((checkout.path / "params.yaml").read_text().replace("iterations: 2", "iterations: 800"))
     command = [sys.executable, "-m", "flows.study", "transfer", "--params", str(params)]
     before = checkout.finished()
     process = checkout.start(command, **environment)

@@ -53,6 +53,7 @@ class Checkout:
             stderr=subprocess.STDOUT,
             text=True,
             start_new_session=True,
+            preexec_fn=_heed_ctrl_c,
         )
 
     def run(self, *command: str, code: int = 0, timeout: float = 200, **more: str) -> str:
@@ -69,6 +70,11 @@ class Checkout:
     def study(self, name: str, code: int = 0, **more: str) -> str:
         """Runs one study."""
         return self.run(sys.executable, "-m", "flows.study", name, code=code, **more)
+
+
+def _heed_ctrl_c() -> None:
+    """As in a terminal: what a script runs in the background ignores Ctrl-C, and so would all it starts."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def make_checkout(path: Path, environment: Mapping[str, str] | None = None) -> Checkout:

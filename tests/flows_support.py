@@ -53,7 +53,7 @@ class Checkout:
             stderr=subprocess.STDOUT,
             text=True,
             start_new_session=True,
-            preexec_fn=_heed_ctrl_c,
+            preexec_fn=_heed_ctrl_c,  # noqa: PLW1509  (it only sets a signal)
         )
 
     def run(self, *command: str, code: int = 0, timeout: float = 200, **more: str) -> str:

@@ -18,11 +18,8 @@ def gram_matrix(features: Tensor) -> Tensor:
     Gatys et al. (2016), eq. 3, without the division by H·W: dividing makes pictures of different sizes comparable.
     The products are summed by the matrix multiplication of the activations' own type; the result is float32 or wider.
     """
-    batch, channels, height, width = features.shape
-    # With channels_last activations this is a view: no copy.
-    rows = features.permute(0, 2, 3, 1).reshape(batch, height * width, channels)
-    gram: Tensor = _Products.apply(rows)
-    return gram.to(_wide(features)) / (height * width)
+    rows = _rows(features)
+    return torch.bmm(rows.transpose(1, 2), rows).to(_wide(features)) / rows.shape[1]
 
 
 def content_loss(features: Tensor, target: Tensor) -> Tensor:
@@ -35,7 +32,8 @@ def style_loss(features: Mapping[str, Tensor], targets: Mapping[str, Tensor]) ->
 
     Gatys et al. (2016), eq. 4 and 5 with equal weights, divided by the target's energy as said above.
     """
-    return torch.stack([content_loss(gram_matrix(features[name]), gram) for name, gram in targets.items()]).mean(0)
+    distances = [_GramDistance.apply(_rows(features[name]), gram) for name, gram in targets.items()]
+    return torch.stack(distances).mean(0)
 
 
 def total_variation(pictures: Tensor) -> Tensor:
@@ -48,21 +46,30 @@ def total_variation(pictures: Tensor) -> Tensor:
     return down + across
 
 
-class _Products(torch.autograd.Function):
-    """XᵀX (B, C, C) of X (B, N, C), with a gradient in X's own layout.
+class _GramDistance(torch.autograd.Function):
+    """|XᵀX / N − A|² / |A|² (B,) of X (B, N, C) and A (B, C, C), with the gradient 4 X (XᵀX / N − A) / (N |A|²).
 
-    Autograd takes the two factors apart: two products, one of them transposed, and a slow sum of different layouts.
+    Gatys et al. (2016), eq. 6.  Autograd would take XᵀX's two factors apart: two products, one of them transposed, a
+    slow sum of different layouts, and several passes over C × C numbers.
     """
 
     @staticmethod
-    def forward(ctx: Any, rows: Tensor) -> Tensor:
-        ctx.save_for_backward(rows)
-        return torch.bmm(rows.transpose(1, 2), rows)
+    def forward(ctx: Any, rows: Tensor, target: Tensor) -> Tensor:
+        difference = torch.bmm(rows.transpose(1, 2), rows).to(target.dtype).div_(rows.shape[1]).sub_(target)
+        energy = _energy(target).clamp_min(torch.finfo(torch.float32).tiny)
+        ctx.save_for_backward(rows, difference, energy)
+        return _energy(difference) / energy
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
-        (rows,) = ctx.saved_tensors
-        return torch.bmm(rows, gradients[0] + gradients[0].transpose(1, 2))
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        rows, difference, energy = ctx.saved_tensors
+        scale = gradients[0] * 4 / (rows.shape[1] * energy)
+        return torch.bmm(rows, (difference * scale[:, None, None]).to(rows.dtype)), None
+
+
+def _rows(features: Tensor) -> Tensor:
+    """(B, H·W, C) of (B, C, H, W): with channels_last activations a view, no copy."""
+    return features.permute(0, 2, 3, 1).flatten(1, 2)
 
 
 def _energy(values: Tensor) -> Tensor:

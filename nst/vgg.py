@@ -1,17 +1,16 @@
 """VGG-19 as a feature extractor: 16 named layers, cut off at the deepest one needed, weights frozen.
 
-On CPUs with oneDNN, convolution and ReLU run as one kernel with weights laid out once, forward and backward: the same
-bits as `conv2d` + `relu` with autograd, about a quarter less time.  Elsewhere the plain operations are used.
+On CPUs with oneDNN the work is done by `nst.fused`; elsewhere by the plain operations.
 """
 
-import functools
 from collections.abc import Collection
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from nst import fused
 from nst.layers import BLOCK_ENDS, LAYERS
 from nst.weights import VGGWeights
 
@@ -46,14 +45,16 @@ class Encoder:
         # What conv1_1 was trained on is scale @ RGB + shift.  The shift is taken off as a mean colour, so that the zero
         # padding means the same; the scale goes into conv1_1's kernel.
         self._mean = -torch.linalg.solve(weights.scale, weights.shift).to(device)[:, None, None]
-        self._fused = padding == "zeros" and torch.device(device).type == "cpu" and _has_fused_convolution(dtype)
         convolutions = weights.convolutions[: len(self.layers)]
-        self._biases = [c.bias.to(device, dtype) for c in convolutions]
-        self._source = [c.weight for c in convolutions]
-        self._source[0] = torch.einsum("oihw,ij->ojhw", self._source[0], weights.scale)
-        kernels = [kernel.to(device, dtype).contiguous(memory_format=torch.channels_last) for kernel in self._source]
-        self._kernels = [_pack(kernel) for kernel in kernels] if self._fused else kernels
-        self._backward_kernels: dict[int, Tensor] = {}
+        kernels, biases = [c.weight for c in convolutions], [c.bias for c in convolutions]
+        kernels[0] = torch.einsum("oihw,ij->ojhw", kernels[0], weights.scale)
+        self._fused: fused.FusedVGG | None = None
+        if padding == "zeros" and torch.device(device).type == "cpu" and fused.available(dtype):
+            ends = [LAYERS.index(name) for name in BLOCK_ENDS]
+            self._fused = fused.FusedVGG(kernels, biases, ends, maximum=pooling == "max", dtype=dtype)
+        else:
+            self._biases = [bias.to(device, dtype) for bias in biases]
+            self._kernels = [k.to(device, dtype).contiguous(memory_format=torch.channels_last) for k in kernels]
 
     def __call__(self, pictures: Tensor, layers: Collection[str]) -> dict[str, Tensor]:
         """The activations (B, C, H', W') of `layers`, by name, for pictures (B, 3, H, W), RGB in [0, 1].
@@ -64,79 +65,20 @@ class Encoder:
         if missing:
             raise ValueError(f"this encoder ends at {self.layers[-1]}: it has no {', '.join(sorted(missing))}")
         x = (pictures - self._mean).to(self._dtype).contiguous(memory_format=torch.channels_last)
-        deepest = max(LAYERS.index(name) for name in layers)
+        wanted = sorted(set(layers), key=LAYERS.index)
+        if self._fused is not None:
+            return dict(zip(wanted, self._fused(x, [LAYERS.index(name) for name in wanted]), strict=True))
         features: dict[str, Tensor] = {}
-        for index, name in enumerate(self.layers[: deepest + 1]):
+        for index, name in enumerate(self.layers[: LAYERS.index(wanted[-1]) + 1]):
             x = self._convolve(x, index)
-            if name in layers:
+            if name in wanted:
                 features[name] = x
-            if name in BLOCK_ENDS and index < deepest:
+            if name in BLOCK_ENDS and name != wanted[-1]:
                 x = self._pool(x, 2)
         return features
 
     def _convolve(self, x: Tensor, index: int) -> Tensor:
         kernel, bias = self._kernels[index], self._biases[index]
-        if self._fused and x.requires_grad:
-            return _FusedConvReLU.apply(x, kernel, bias, self._backward_kernel(index))  # type: ignore[no-any-return]
-        if self._fused:
-            return _fused_convolution(x, kernel, bias, "relu")
         if self._padding == "reflect":
-            x = F.conv2d(F.pad(x, (1, 1, 1, 1), "reflect"), kernel, bias)
-        else:
-            x = F.conv2d(x, kernel, bias, padding=1)
-        return F.relu_(x)
-
-    def _backward_kernel(self, index: int) -> Tensor:
-        """The gradient of a 3×3 convolution is the convolution with the kernel turned by 180° and its channels swapped.
-
-        Made at the first use: metrics and targets need no gradient.
-        """
-        if index not in self._backward_kernels:
-            turned = self._source[index].to(self._dtype).flip(2, 3).transpose(0, 1)
-            self._backward_kernels[index] = _pack(turned.contiguous(memory_format=torch.channels_last))
-        return self._backward_kernels[index]
-
-
-class _FusedConvReLU(torch.autograd.Function):
-    """ReLU(conv3×3(x) + bias) and its gradient with respect to x, each as one oneDNN call with packed weights."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, backward_weight: Tensor) -> Tensor:
-        y = _fused_convolution(x, weight, bias, "relu")
-        ctx.save_for_backward(y)
-        ctx.backward_weight = backward_weight
-        return y
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None]:
-        (y,) = ctx.saved_tensors
-        through = torch.ops.aten.threshold_backward(gradients[0], y, 0)
-        return _fused_convolution(through, ctx.backward_weight, None, "none"), None, None, None
-
-
-def _pack(kernel: Tensor) -> Tensor:
-    """The kernel laid out as oneDNN wants it, for pictures of any size."""
-    return torch.ops.mkldnn._reorder_convolution_weight(kernel, [1, 1], [1, 1], [1, 1], 1)  # type: ignore[no-any-return]
-
-
-def _fused_convolution(x: Tensor, weight: Tensor, bias: Tensor | None, after: str) -> Tensor:
-    return torch.ops.mkldnn._convolution_pointwise(  # type: ignore[no-any-return]
-        x, weight, bias, [1, 1], [1, 1], [1, 1], 1, after, [], ""
-    )
-
-
-@functools.lru_cache
-def _has_fused_convolution(dtype: torch.dtype) -> bool:
-    """Whether this build of torch has the fused kernel (the one torch.compile uses) and it gives what conv2d gives
-    here."""
-    if dtype not in (torch.float32, torch.bfloat16) or not hasattr(torch.ops.mkldnn, "_convolution_pointwise"):
-        return False
-    generator = torch.Generator().manual_seed(0)
-    x = torch.randn(1, 16, 8, 8, generator=generator).to(dtype).contiguous(memory_format=torch.channels_last)
-    weight = torch.randn(16, 16, 3, 3, generator=generator).to(dtype).contiguous(memory_format=torch.channels_last)
-    bias = torch.zeros(16, dtype=dtype)
-    try:
-        fused = _fused_convolution(x, _pack(weight), bias, "relu")
-    except (RuntimeError, AttributeError):
-        return False
-    return torch.allclose(fused.float(), F.conv2d(x, weight, bias, padding=1).relu().float(), rtol=0.02, atol=0.02)
+            return F.relu_(F.conv2d(F.pad(x, (1, 1, 1, 1), "reflect"), kernel, bias))
+        return F.relu_(F.conv2d(x, kernel, bias, padding=1))

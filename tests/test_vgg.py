@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from engine_support import ReferenceVGG19, picture, relative_error
 from torch import Tensor
 
-from nst import vgg
+from nst import fused
 from nst.layers import LAYERS
 from nst.vgg import Encoder
 from nst.weights import VGGWeights
@@ -99,7 +99,7 @@ def test_where_there_is_no_fused_kernel_the_plain_operations_do_the_same(
     monkeypatch: pytest.MonkeyPatch, weights: VGGWeights, photo: Tensor, dtype: torch.dtype
 ) -> None:
     here = Encoder(weights, TAPS[-1], dtype=dtype)
-    monkeypatch.setattr(vgg, "_has_fused_convolution", lambda dtype: False)
+    monkeypatch.setattr(fused, "available", lambda dtype: False)
     elsewhere = Encoder(weights, TAPS[-1], dtype=dtype)
     found, expected = (gradient(encoder, photo, layers=TAPS) for encoder in (here, elsewhere))
     assert relative_error(found, expected) < (1e-5 if dtype == torch.float32 else 0.01)

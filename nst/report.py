@@ -21,7 +21,11 @@ from PIL import Image
 
 from nst import figures, findings, images, tables, weights
 from nst.errors import NSTError
-from nst.findings import Results, Run, Start, StudyResults
+from nst.findings.definitions import definitions
+from nst.findings.initialization import headline, starts_table
+from nst.findings.phrases import start_name
+from nst.findings.records import Results, Run, Start, StudyResults
+from nst.findings.runs import full_table, time_table
 from nst.layers import layer_number, window
 from nst.params import STUDIES, Params, Settings
 from nst.studies.initialization import ALL_PAIRS
@@ -127,10 +131,10 @@ def write(params: Params, reports: Path, data: Path) -> None:
     shared = {
         "params": params,
         "sections": sections,
-        "definitions": findings.definitions(),
-        "headline": findings.headline(results),
-        "starts": findings.starts_table(results, [ALL_PAIRS]),
-        "time": findings.time_table(results),
+        "definitions": definitions(),
+        "headline": headline(results),
+        "starts": starts_table(results, [ALL_PAIRS]),
+        "time": time_table(results),
         "provenance": provenance(params, results, data),
         "results": results,
     }
@@ -144,7 +148,7 @@ def write(params: Params, reports: Path, data: Path) -> None:
         "compared": compared(params, results, reports, data),
         "favourites": favourites(results, reports),
         "film": film(reports),
-        "full": {name: findings.full_table(study) for name, study in results.studies.items()},
+        "full": {name: full_table(study) for name, study in results.studies.items()},
         "css": _template_text("report.css"),
         "script": _template_text("report.js"),
     }
@@ -323,7 +327,7 @@ def compared(params: Params, results: Results, reports: Path, data: Path) -> tup
     for init in results.inits:
         run = next(run for run in study.runs if (run.content, run.style, run.init) == (content, style, init))
         picture, href = _result(reports, "initialization", run)
-        start = findings.start_name(init)
+        start = start_name(init)
         shown.append(
             Labelled(thumbnail(picture), f"{content} painted as {style}, from {start}.", f"from {start}", href)
         )
@@ -423,7 +427,7 @@ def _render(template: str, values: Mapping[str, Any]) -> str:
         layer_number=layer_number,
         markdown_cell=markdown_cell,
         prose=prose,
-        start_name=findings.start_name,
+        start_name=start_name,
     )
     return environment.get_template(template).render(values)
 

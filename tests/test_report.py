@@ -14,6 +14,7 @@ import yaml
 
 from nst import findings, params, report, run, studies, wording
 from nst.errors import NSTError
+from nst.findings import initialization, synthesis
 from nst.params import Params
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -209,7 +210,7 @@ def test_sentences_turn_when_the_numbers_do(copy: tuple[Params, Path]) -> None:
 
     needing(40, 10, 1)
     assert "noise 40; content 10, 4.0× fewer than noise, clearly so in all 3 pairs" in sentence()
-    assert "Fewest iterations to it: AdaIN (7.0)" in findings.headline(report.read(reports))[1]
+    assert "Fewest iterations to it: AdaIN (7.0)" in initialization.headline(report.read(reports))[1]
     needing(10, 40, 1)
     assert "noise 10; content 40, 4.0× more than noise, clearly so in all 3 pairs" in sentence()
     needing(10, 11, 5)
@@ -228,7 +229,7 @@ def test_a_spread_that_exceeds_the_margin_is_told(copy: tuple[Params, Path]) -> 
         metrics["margin"] = 0.1
         metrics["noises"][given.synthesis.style]["style_distance"] = [0.5, 0.5 + spread]
         path.write_text(json.dumps(metrics), "utf-8")
-        chosen = findings.synthesis(given, report.read(reports)).chosen
+        chosen = synthesis.section(given, report.read(reports)).chosen
         assert chosen is not None
         assert expected in chosen.certainty
 

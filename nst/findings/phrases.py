@@ -1,0 +1,87 @@
+"""Phrases and cells that more than one section needs."""
+
+from collections.abc import Sequence
+
+from nst import wording
+from nst.figures import FOLDER
+from nst.findings.records import Cell, Run, StudyResults
+from nst.wording import NOTHING, count, listing, number, rank_correlation, trend
+
+
+def start_name(init: str) -> str:
+    """As people write it."""
+    return "AdaIN" if init == "adain" else init
+
+
+def over_depth(label: str, unit: str, values: Sequence[float], names: Sequence[str], noun: str) -> str:
+    if len(values) == 1:
+        return f"{label} is {number(values[0])}{unit} at {noun} {names[0]}."
+    correlation = rank_correlation(range(len(values)), values)
+    return (
+        f"{label} {trend(values)} from {number(values[0])}{unit} at {noun} {names[0]} to {number(values[-1])}{unit} at "
+        f"{names[-1]} ({wording.strength(correlation, 'with depth')})."
+    )
+
+
+def certainty(told: str, margin: float, repeated: Sequence[float], label: str) -> str:
+    """What the spread between noises says about a choice that hangs on `margin`."""
+    if len(repeated) < 2:
+        return f"{capital(told)}; there are no repeated runs to set it against."
+    spread = max(repeated) - min(repeated)
+    noises = count(len(repeated), "noise")
+    head = f"{capital(told)}; between {noises} at the winner the {label} varies by {number(spread)}"
+    if spread >= margin:
+        return f"{head}. The spread exceeds the difference: another noise could have chosen otherwise."
+    return f"{head}, less than that."
+
+
+def settings(runs: Sequence[Run]) -> str:
+    """Size, iterations and optimiser that runs have in common."""
+    sizes = listing([str(value) for value in sorted({run.size for run in runs})])
+    iterations = listing([str(value) for value in sorted({run.iterations for run in runs})])
+    optimizers = {"adam": "Adam", "lbfgs": "L-BFGS"}
+    used = listing([optimizers.get(name, name) for name in sorted({run.optimizer for run in runs})])
+    return f"{sizes} px, {iterations} iterations of {used}"
+
+
+def the_start(init: str) -> str:
+    return {"noise": "noise", "content": "the content picture", "adain": "its feed-forward AdaIN stylisation"}.get(
+        init, init
+    )
+
+
+def apart(value: float, reference: float, than: str) -> str:
+    """How far two numbers are apart, and in which direction."""
+    if value == reference:
+        return f"equal to {than}"
+    return f"{number(abs(value - reference))} {'lower' if value < reference else 'higher'} than {than}"
+
+
+def cell(value: float | None, digits: int = 3) -> Cell:
+    return Cell(number(value, digits), value)
+
+
+def window_cell(layers: str | None) -> Cell:
+    if layers is None:
+        return Cell(NOTHING)
+    return Cell(layers, float(layers.replace(",", "-").split("-")[0]))
+
+
+def values_of(runs: Sequence[Run], key: str) -> list[float]:
+    return [float(getattr(run, key)) for run in runs]
+
+
+def lowest(names: Sequence[str], values: Sequence[float]) -> str:
+    return names[values.index(min(values))]
+
+
+def highest(names: Sequence[str], values: Sequence[float]) -> str:
+    return names[values.index(max(values))]
+
+
+def capital(text: str) -> str:
+    return text if text.startswith("`") else text[:1].upper() + text[1:]
+
+
+def path(study: StudyResults, name: str) -> str:
+    return f"{study.name}/{FOLDER}/{name}"

@@ -1,0 +1,178 @@
+"""Every content layer with every style window."""
+
+from collections.abc import Sequence
+from statistics import fmean
+
+from nst import wording
+from nst.findings.phrases import capital, cell, highest, lowest, path, settings, the_start, values_of
+from nst.findings.records import Cell, Chosen, Column, Figure, Results, Run, Section, Table
+from nst.params import Params
+from nst.wording import count, listing, number, rank_correlation, same, trend
+
+
+def section(params: Params, results: Results) -> Section:
+    """Every content layer with every style window."""
+    study, section = results.studies["transfer"], params.transfer
+    metrics, runs = study.metrics, study.runs
+    layers = list(dict.fromkeys(str(run.content_layer) for run in runs))
+    windows = list(dict.fromkeys(str(run.style_layers) for run in runs))
+    chosen = metrics["recommended"]
+    name = f"{chosen['content_layer']} | {chosen['style_layers']}"
+    groups = [(first, min(first + 3, len(layers))) for first in range(0, len(layers), 3)]
+    content, style = (values_of(runs, key) for key in ("content_distance", "style_distance"))
+    findings = [
+        *(
+            sentence
+            for label, key in (("content distance", "content_distance"), ("style distance", "style_distance"))
+            for sentence in _depends(label, runs, key, layers, windows)
+        ),
+        _trade_off(content, style),
+        f"{len(metrics['front'])} of {count(len(runs), 'cell')} are on the front: no other cell is closer in both "
+        "distances.",
+    ]
+    ranks = [
+        1 + sum(value < chosen[key] for value in metric)
+        for key, metric in (("content_distance", content), ("style_distance", style))
+    ]
+    margin = metrics["margin"]
+    gap = "the only cell"
+    if metrics["runner_up"]:
+        gap = f"{metrics['runner_up']}, behind by {count(round(margin), 'rank')}"
+        if margin == 0:
+            gap = f"{metrics['runner_up']}, level in its worse rank; the sum of ranks decided"
+    return Section(
+        name="transfer",
+        title="Every content layer with every style window",
+        question="Which layers should hold the content, and which should paint it?",
+        method=(
+            f"`{section.content}` is painted as `{section.style}` with every combination of "
+            f"{count(len(layers), 'content layer')} and {count(len(windows), 'style window')}: "
+            f"{count(len(runs), 'picture')}, {settings(runs)}. Both distances are measured at the same layers for all "
+            "cells (lower is closer): the content distance at one layer, which favours cells that hold the content "
+            "there.",
+            "Each cell was run once. "
+            + (
+                "The start is one noise, so chance between neighbours is not known."
+                if section.init == "noise"
+                else f"The start is {the_start(section.init)}, without noise: a repeated run gives the same picture."
+            ),
+        ),
+        findings=tuple(findings),
+        chosen=Chosen(
+            what="Recommended cell",
+            winner=f"{chosen['content_layer']} with {chosen['style_layers']}",
+            because=(
+                f"content distance {number(chosen['content_distance'])} (rank {ranks[0]} of {len(runs)}), "
+                f"style distance {number(chosen['style_distance'])} (rank {ranks[1]})"
+            ),
+            rule=metrics["rule"],
+            runner_up=gap,
+            certainty="Each cell is one run of one pair of pictures, so its spread is not known.",
+        ),
+        figures=(
+            Figure(
+                path(study, "grid.webp"),
+                f"All {len(runs)} pictures: content layers {layers[0]} to {layers[-1]} from top to bottom, style "
+                f"windows {windows[0]} to {windows[-1]} from left to right; {name} is framed.",
+                "Rows: content layer. Columns: style window. Framed: the recommended cell.",
+                900,
+                "readme",
+            ),
+            Figure(
+                path(study, "recommended.webp"),
+                f"{section.content}, {section.style}, and the one painted as the other with {name}.",
+                f"Content, style, and the recommended cell, `{name}`.",
+            ),
+            Figure(
+                path(study, "content_distance.png"),
+                f"Heat map of the content distance over the grid, from {number(min(content))} to "
+                f"{number(max(content))}; {name} is framed.",
+                "Content distance (lower, darker: closer to the content). Framed: the recommended cell.",
+                640,
+            ),
+            Figure(
+                path(study, "style_distance.png"),
+                f"Heat map of the style distance over the grid, from {number(min(style))} to {number(max(style))}; "
+                f"{name} is framed.",
+                "Style distance (lower, darker: closer to the style). Framed: the recommended cell.",
+                640,
+            ),
+            Figure(
+                path(study, "front.png"),
+                f"Scatter plot of content distance against style distance of all cells, the "
+                f"{len(metrics['front'])} on the front and {name} in colour.",
+                "Content against style: lower left is closer in both.",
+            ),
+            *(
+                Figure(
+                    path(study, f"rows_{first + 1:02d}-{last:02d}.webp"),
+                    f"The pictures of {listing(layers[first:last])} with every style window.",
+                    f"Rows of {listing([f'`{layer}`' for layer in layers[first:last]])}.",
+                    1100,
+                    "folded",
+                )
+                for first, last in groups
+            ),
+        ),
+        tables=(
+            Table(
+                "Over all cells",
+                (
+                    Column("distance", "lower is closer", numeric=False),
+                    Column("lowest"),
+                    Column("median"),
+                    Column("highest"),
+                    Column(name),
+                ),
+                tuple(
+                    (
+                        Cell(label),
+                        *(cell(metrics[key][which]) for which in ("min", "median", "max")),
+                        cell(chosen[key]),
+                    )
+                    for label, key in (("content", "content_distance"), ("style", "style_distance"))
+                ),
+            ),
+        ),
+    )
+
+
+def _depends(label: str, runs: Sequence[Run], key: str, layers: Sequence[str], windows: Sequence[str]) -> list[str]:
+    """How a distance moves along either axis of the grid, and along which it moves more."""
+    axes = {
+        "content layer": (layers, [values_of([r for r in runs if r.content_layer == layer], key) for layer in layers]),
+        "style window": (windows, [values_of([r for r in runs if r.style_layers == name], key) for name in windows]),
+    }
+    told = []
+    spans = {}
+    for (noun, (names, values)), other in zip(axes.items(), reversed(axes), strict=True):
+        means = [fmean(each) for each in values]
+        spans[noun] = max(means) - min(means)
+        if len(names) > 1:
+            told.append(
+                f"{capital(label)}, averaged over {other}s, {trend(means)} from {number(means[0])} at {noun} "
+                f"{names[0]} to {number(means[-1])} at {names[-1]} "
+                f"({wording.strength(rank_correlation(range(len(means)), means), 'with depth')}); it is lowest at "
+                f"{lowest(names, means)} ({number(min(means))}) and highest at {highest(names, means)} "
+                f"({number(max(means))})."
+            )
+    (first, larger), (second, smaller) = sorted(spans.items(), key=lambda item: -item[1])
+    if len(told) == 2 and not same(larger, smaller):
+        told.append(
+            f"The {first} moves the {label} more than the {second} does: its averages span {number(larger)}, the "
+            f"other's {number(smaller)}."
+        )
+    return told
+
+
+def _trade_off(content: Sequence[float], style: Sequence[float]) -> str:
+    correlation = rank_correlation(content, style)
+    if correlation is None:
+        return "Whether one distance is bought with the other, this grid cannot show."
+    if correlation < -wording.WEAK:
+        told = "what is closer to the content is farther from the style"
+    elif correlation > wording.WEAK:
+        told = "cells that are closer to the content are closer to the style too"
+    else:
+        told = "neither distance is bought with the other"
+    return f"Over all cells, {told} ({wording.strength(correlation)})."

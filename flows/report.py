@@ -28,9 +28,15 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
 def main() -> int:
     """The command."""
     arguments = parse()
+    from flows import repository
     from nst import params, report
 
-    report.write(params.load(arguments.params), arguments.reports, arguments.data)
+    report.write(
+        params.load(arguments.params),
+        arguments.reports,
+        arguments.data,
+        repository.made_from(Path("dvc.yaml")),
+    )
     return 0
 
 

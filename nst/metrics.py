@@ -6,6 +6,7 @@ numbers.
 
 import functools
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,6 +17,7 @@ from torch import Tensor
 from nst import images
 from nst.layers import LAYERS
 from nst.losses import content_loss, gram_matrix, style_loss
+from nst.style_metrics import colour_distance, projected, sliced_wasserstein
 from nst.vgg import Encoder
 from nst.weights import vgg19
 
@@ -39,17 +41,29 @@ def style_distance(picture: Tensor, style: Tensor, weights: str) -> float:
     return _style_distance(_features(picture, weights), _grams(_features(style, weights)))
 
 
-def distances(
-    picture: Tensor, content: bytes | None, style: bytes | None, weights: str
-) -> tuple[float | None, float | None]:
-    """`content_distance` and `style_distance` in one pass, from originals as PNG files, whose features are kept.
+@dataclass(frozen=True)
+class Distances:
+    """From a picture to its originals; None for an original that there is not."""
 
-    None for an original that there is not.
-    """
+    content: float | None
+    """`content_distance`."""
+    style: float | None
+    """`style_distance`."""
+    sliced_wasserstein: float | None
+    """From the style, at the layers of `style_distance`: `nst.style_metrics.sliced_wasserstein`."""
+    colour: float | None
+    """From the style: `nst.style_metrics.colour_distance`."""
+
+
+def distances(picture: Tensor, content: bytes | None, style: bytes | None, weights: str) -> Distances:
+    """All in one pass, from originals as PNG files, whose features are kept."""
     found = _features(picture, weights)
-    return (
-        _content_distance(found, _content_target(content, weights, picture.device)) if content else None,
-        _style_distance(found, _style_target(style, weights, picture.device)) if style else None,
+    target = _style_target(style, weights, picture.device) if style else None
+    return Distances(
+        content=_content_distance(found, _content_target(content, weights, picture.device)) if content else None,
+        style=_style_distance(found, target.grams) if target else None,
+        sliced_wasserstein=sliced_wasserstein(found, target.projected) if target else None,
+        colour=colour_distance(picture, target.picture) if target else None,
     )
 
 
@@ -75,9 +89,20 @@ def _content_target(png: bytes, weights: str, device: torch.device) -> Tensor:
     return _features(as_tensor(images.from_png(png)).to(device), weights)[CONTENT_LAYER]
 
 
+@dataclass(frozen=True)
+class _Style:
+    """What is kept of a style picture."""
+
+    picture: Tensor
+    grams: Mapping[str, Tensor]
+    projected: Mapping[str, Tensor]
+
+
 @functools.lru_cache(maxsize=8)
-def _style_target(png: bytes, weights: str, device: torch.device) -> dict[str, Tensor]:
-    return _grams(_features(as_tensor(images.from_png(png)).to(device), weights))
+def _style_target(png: bytes, weights: str, device: torch.device) -> _Style:
+    picture = as_tensor(images.from_png(png)).to(device)
+    features = _features(picture, weights)
+    return _Style(picture, _grams(features), {name: projected(features[name]) for name in STYLE_LAYERS})
 
 
 def psnr(picture: Tensor, reference: Tensor) -> float:
@@ -96,6 +121,16 @@ def ssim(picture: Tensor, reference: Tensor) -> float:
     from torchmetrics.functional.image import structural_similarity_index_measure
 
     return float(structural_similarity_index_measure(picture, reference, data_range=1.0))
+
+
+def shared_variation(picture: Tensor, other: Tensor) -> float:
+    """1 − |x − y|² / (|x − x̄|² + |y − ȳ|²) for pictures (1, 3, H, W) of the same size, x̄ the mean of each channel.
+
+    1 = the same picture; about 0 for two that have nothing to do with each other, whatever their contrast.
+    """
+    both = torch.cat([picture, other])
+    variation = (both - both.mean((-2, -1), keepdim=True)).square().sum()
+    return 1 - ((picture - other).square().sum() / variation.clamp_min(torch.finfo(both.dtype).tiny)).item()
 
 
 def gram_matrices(picture: "Image.Image", layers: Sequence[str], weights: str) -> dict[str, NDArray[np.float32]]:

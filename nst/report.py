@@ -20,6 +20,7 @@ import yaml
 from PIL import Image
 
 from nst import figures, findings, images, tables, weights
+from nst.claims import agreement, claims
 from nst.errors import NSTError
 from nst.findings.definitions import definitions
 from nst.findings.initialization import headline, starts_table
@@ -100,9 +101,20 @@ class Labelled:
 
 
 @dataclass(frozen=True)
+class Commit:
+    """The state of the repository that results were made from."""
+
+    hash: str
+    modified: bool
+    """Something that results depend on had changes that were not committed."""
+
+
+@dataclass(frozen=True)
 class Provenance:
     """What the results came from."""
 
+    commit: Commit | None
+    """None where there is no git repository."""
     params: str
     """YAML."""
     data: tuple[tuple[str, str], ...]
@@ -115,13 +127,14 @@ class Provenance:
     precisions: tuple[str, ...]
 
 
-def write(params: Params, reports: Path, data: Path) -> None:
+def write(params: Params, reports: Path, data: Path, commit: Commit | None = None) -> None:
     """Write index.html and README.md into `reports`.
 
     Args:
         params: what was studied.
         reports: holds a folder for each study, and receives the pages.
         data: the pictures that were studied.
+        commit: that the results were made from, to be named in the pages.
 
     Raises:
         ReportError: a study has not been run, or what it wrote is damaged; names the file and the remedy.
@@ -135,7 +148,9 @@ def write(params: Params, reports: Path, data: Path) -> None:
         "headline": headline(results),
         "starts": starts_table(results, [ALL_PAIRS]),
         "time": time_table(results),
-        "provenance": provenance(params, results, data),
+        "claims": claims(results),
+        "agreement": agreement(results.studies["transfer"].runs),
+        "provenance": provenance(params, results, data, commit),
         "results": results,
     }
     for section in sections:
@@ -337,7 +352,7 @@ def compared(params: Params, results: Results, reports: Path, data: Path) -> tup
 # ── Provenance ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def provenance(params: Params, results: Results, data: Path) -> Provenance:
+def provenance(params: Params, results: Results, data: Path, commit: Commit | None) -> Provenance:
     """What the results came from."""
     runs = [run for study in results.studies.values() for run in study.runs]
     sources = sorted({getattr(params, study).weights for study in STUDIES})
@@ -345,6 +360,7 @@ def provenance(params: Params, results: Results, data: Path) -> Provenance:
     if any(run.init == "adain" for run in runs):
         used.append(("AdaIN decoder", weights.DECODER_SHA256))
     return Provenance(
+        commit=commit,
         params=params_text(params),
         data=tuple(checksums(data)),
         credits=credits_table(data / "ATTRIBUTION.md"),

@@ -18,6 +18,9 @@ class Quality:
 
     content_distance: float | None
     style_distance: float | None
+    sliced_wasserstein: float | None
+    """From the style, as `colour_distance`: neither is ever optimised."""
+    colour_distance: float | None
     psnr: float | None
     """Against the content picture, dB."""
     ssim: float | None

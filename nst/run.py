@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from nst.vgg import Encoder
 
 ENGINE = (
-    "images", "init", "jobs", "layers", "losses", "metrics", "optimize", "parametrize", "results", "run", "vgg",
-    "weights",
+    "images", "init", "jobs", "layers", "losses", "metrics", "optimize", "parametrize", "results", "run",
+    "style_metrics", "vgg", "weights",
 )  # fmt: skip
 """The modules that a result depends on: a change in one of them makes results stale."""
 
@@ -306,10 +306,12 @@ def _quality(
     content = _tensor(inputs.content, device) if pixel_metrics else None
     with torch.no_grad():
         final_loss = objective(picture).item()
-    content_distance, style_distance = metrics.distances(picture, inputs.content, inputs.style, job.weights)
+    distances = metrics.distances(picture, inputs.content, inputs.style, job.weights)
     return Quality(
-        content_distance=content_distance,
-        style_distance=style_distance,
+        content_distance=distances.content,
+        style_distance=distances.style,
+        sliced_wasserstein=distances.sliced_wasserstein,
+        colour_distance=distances.colour,
         psnr=None if content is None else metrics.psnr(picture, content),
         ssim=None if content is None else metrics.ssim(picture, content),
         final_loss=final_loss,

@@ -59,6 +59,8 @@ def _quality(result: Result) -> dict[str, Any]:
         "optimizer": job.optimizer,
         "content_distance": quality.content_distance,
         "style_distance": quality.style_distance,
+        "sliced_wasserstein": quality.sliced_wasserstein,
+        "colour_distance": quality.colour_distance,
         "psnr": quality.psnr,
         "ssim": quality.ssim,
         "final_loss": quality.final_loss,

@@ -128,7 +128,7 @@ def contrast(results: Results, quantity: Quantity, init: str, reference: str) ->
     how = versus(value, base, quantity.less, quantity.more)
     told = f"{how} than {start_name(reference)}" if how else f"the same as {start_name(reference)}"
     pairs = results.pairs
-    less, more, unclear = _split(results, quantity, init, reference)
+    less, more, unclear = split(results, quantity, init, reference)
     agreeing, opposed = (less, more) if value < base else (more, less)
     if how and len(agreeing) == len(pairs):
         return f"{told}, clearly so in {_each(pairs)}"
@@ -146,7 +146,7 @@ def _each(pairs: Sequence[str]) -> str:
     return "the one pair" if len(pairs) == 1 else f"all {len(pairs)} pairs"
 
 
-def _split(results: Results, quantity: Quantity, init: str, reference: str) -> tuple[list[str], list[str], list[str]]:
+def split(results: Results, quantity: Quantity, init: str, reference: str) -> tuple[list[str], list[str], list[str]]:
     """The pairs in which `init` has clearly less than `reference`, those with clearly more, and the rest."""
     less: list[str] = []
     more: list[str] = []
@@ -172,7 +172,7 @@ def ranking(results: Results, quantity: Quantity) -> str:
         told += f"{link} {start_name(init)} ({quantity.shown(values[init])})"
     if len(order) == 1:
         return f"{told}."
-    less, more, _ = _split(results, quantity, order[0], order[1])
+    less, more, _ = split(results, quantity, order[0], order[1])
     ahead = len(less if quantity.lower_is_better else more)
     first, second, pairs = start_name(order[0]), start_name(order[1]), results.pairs
     if not ahead:

@@ -24,6 +24,8 @@ class Run:
     optimizer: str
     content_distance: float | None
     style_distance: float | None
+    sliced_wasserstein: float | None
+    colour_distance: float | None
     psnr: float | None
     ssim: float | None
     final_loss: float

@@ -23,6 +23,8 @@ def full_table(study: StudyResults) -> Table:
         (Column("optimizer", numeric=False), lambda run: Cell(run.optimizer)),
         (Column("content distance", "lower is closer"), lambda run: cell(run.content_distance, 4)),
         (Column("style distance", "lower is closer"), lambda run: cell(run.style_distance, 4)),
+        (Column("sliced Wasserstein", "lower is closer"), lambda run: cell(run.sliced_wasserstein, 4)),
+        (Column("colour distance", "lower is closer"), lambda run: cell(run.colour_distance, 4)),
         (Column("PSNR", "dB, higher is closer"), lambda run: cell(run.psnr, 4)),
         (Column("SSIM", "higher is closer"), lambda run: cell(run.ssim, 4)),
         (Column("final loss", "lower is better"), lambda run: cell(run.final_loss, 4)),

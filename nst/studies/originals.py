@@ -49,10 +49,11 @@ def compare_noises(
     jobs: Mapping[tuple[str, int], Job],
     data: Path,
     path: Path,
-) -> dict[str, float]:
+) -> dict[str, dict[str, float]]:
     """Draw each original beside the noises and what was made from them.
 
-    Returns the PSNR between the first two results, by name of the original: how alike two noises end.
+    Returns how alike the first two noises end, by name of the original: the PSNR between the results ("psnr_between")
+    and the share of their variation that they have in common ("shared").
     """
     from nst import init, metrics
     from nst.run import decode
@@ -64,7 +65,11 @@ def compare_noises(
         made = [images.from_png(results[jobs[one.name, seed]].png) for seed in seeds]
         noises = [decode(init.noise(noise, original.height, original.width, seed)) for seed in seeds]
         sheet.append([original, *(picture for both in zip(noises, made, strict=True) for picture in both)])
-        between[one.name] = metrics.psnr(*(metrics.as_tensor(picture) for picture in made[:2]))
+        first, second = (metrics.as_tensor(picture) for picture in made[:2])
+        between[one.name] = {
+            "psnr_between": metrics.psnr(first, second),
+            "shared": metrics.shared_variation(first, second),
+        }
     columns = ["original", *(text for seed in seeds for text in (f"noise {seed}", f"from noise {seed}"))]
     figures.save(figures.contact_sheet(sheet, row_labels=[one.name for one in originals], column_labels=columns), path)
     return between

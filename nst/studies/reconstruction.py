@@ -90,7 +90,7 @@ def write(params: Params, results: Mapping[Job, Result], data: Path, folder: Pat
             "content_distance": {layer: q.content_distance for layer, q in quality.items()},
             "noises": {
                 content: {
-                    "psnr_between": between[content],
+                    **between[content],
                     "psnr": [results[compared[content, seed]].quality.psnr for seed in seeds],
                 }
                 for content in section.compare_contents

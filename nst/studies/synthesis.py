@@ -82,7 +82,7 @@ def write(params: Params, results: Mapping[Job, Result], data: Path, folder: Pat
             "style_distance": distance,
             "noises": {
                 style: {
-                    "psnr_between": between[style],
+                    **between[style],
                     "style_distance": [results[compared[style, seed]].quality.style_distance for seed in seeds],
                 }
                 for style in section.compare_styles

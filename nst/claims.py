@@ -126,8 +126,8 @@ def earlier_windows(runs: Sequence[Run]) -> Claim:
     return Claim(
         "Earlier style windows match the texture best.",
         "common in replications of Gatys et al. (2015)",
-        f"By {listing(list(STYLE_METRICS.values()))}, the best window of the earlier half against the best of the later "
-        "half: holds if the earlier one is ahead by more than runs from other noises vary, doesn't hold if the later "
+        f"By {listing(list(STYLE_METRICS.values()))}, the best window of the earlier half against the later half's: "
+        "holds if the earlier one is ahead by more than runs from other noises vary, doesn't hold if the later "
         "one is; both distances must say so.",
         _unanimous(verdicts),
         " ".join(told),

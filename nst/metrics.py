@@ -126,7 +126,8 @@ def ssim(picture: Tensor, reference: Tensor) -> float:
 def shared_variation(picture: Tensor, other: Tensor) -> float:
     """1 − |x − y|² / (|x − x̄|² + |y − ȳ|²) for pictures (1, 3, H, W) of the same size, x̄ the mean of each channel.
 
-    1 = the same picture; about 0 for two that have nothing to do with each other, whatever their contrast.
+    1 = the same picture; about 0 for two of the same colours that have nothing else in common, whatever their
+    contrast; less where their means differ.
     """
     both = torch.cat([picture, other])
     variation = (both - both.mean((-2, -1), keepdim=True)).square().sum()

@@ -13,6 +13,7 @@ from nst import metrics
 from nst.images import to_png
 from nst.losses import gram_matrix
 from nst.run import decode
+from nst.style_metrics import colour_distance
 from nst.weights import VGGWeights
 
 SEEDS = st.integers(0, 2**32)
@@ -169,10 +170,16 @@ class TestDistancesInOnePass:
         made, content, style = (decode(noise(seed, 48, 64)) for seed in (1, 2, 3))
         x, c, s = map(metrics.as_tensor, (made, content, style))
         for _ in range(2):  # the second time from what was kept
-            assert metrics.distances(x, to_png(content), to_png(style), "normalised") == (
-                metrics.content_distance(x, c, "normalised"),
-                metrics.style_distance(x, s, "normalised"),
-            )
+            found = metrics.distances(x, to_png(content), to_png(style), "normalised")
+            assert found.content == metrics.content_distance(x, c, "normalised")
+            assert found.style == metrics.style_distance(x, s, "normalised")
+            assert found.colour == colour_distance(x, s)
+
+    def test_from_a_picture_to_itself_all_are_0(self) -> None:
+        made = decode(noise(1, 48, 64))
+        found = metrics.distances(metrics.as_tensor(made), to_png(made), to_png(made), "normalised")
+        assert found == metrics.Distances(content=0, style=0, sliced_wasserstein=0, colour=0)
 
     def test_nothing_to_compare_with(self) -> None:
-        assert metrics.distances(noise(1, 48, 64), None, None, "normalised") == (None, None)
+        found = metrics.distances(noise(1, 48, 64), None, None, "normalised")
+        assert found == metrics.Distances(content=None, style=None, sliced_wasserstein=None, colour=None)

@@ -19,7 +19,8 @@ from nst.results import Quality, Result, Timing
 
 QUALITY_COLUMNS = [
     "job", "content", "style", "content_layer", "style_layers", "init", "seed", "size", "iterations", "optimizer",
-    "content_distance", "style_distance", "psnr", "ssim", "final_loss", "image",
+    "content_distance", "style_distance", "sliced_wasserstein", "colour_distance", "psnr", "ssim", "final_loss",
+    "image",
 ]  # fmt: skip
 TIMING_COLUMNS = ["job", "seconds", "seconds_per_iteration", "evaluations", "peak_memory_mb", "device", "precision"]
 
@@ -82,7 +83,7 @@ def test_what_is_no_result(values: Any) -> None:
 def test_numbers_that_json_has_no_word_for_survive(results: list[Result]) -> None:
     values = results[0].to_dict()
     odd = Result.from_dict(values)
-    odd = Result(**{**vars(odd), "quality": Quality(None, math.inf, 100.0, -1.0, 1e-300)})
+    odd = Result(**{**vars(odd), "quality": Quality(None, math.inf, None, 0.0, 100.0, -1.0, 1e-300)})
     assert Result.from_dict(json.loads(json.dumps(odd.to_dict()))) == odd
 
 

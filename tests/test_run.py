@@ -27,6 +27,7 @@ from nst.metrics import as_tensor
 from nst.optimize import State
 from nst.results import Result
 from nst.run import ENGINE, Inputs, Platform, decode, inputs, key, platform, run_job
+from nst.style_metrics import colour_distance
 
 HERE = platform()
 JOB = make_job(init="noise", seed=3)
@@ -168,6 +169,7 @@ class TestResult:
         quality = result.quality
         assert (quality.psnr is None) == (quality.content_distance is None) == (content is None)
         assert (quality.style_distance is None) == (style is None)
+        assert (quality.sliced_wasserstein is None) == (quality.colour_distance is None) == (style is None)
         if content is not None:
             assert quality.content_distance == pytest.approx(
                 metrics.content_distance(saved, content, "normalised"), rel=1e-4
@@ -176,6 +178,9 @@ class TestResult:
             assert quality.ssim == pytest.approx(metrics.ssim(saved, content), abs=1e-4)
         if style is not None:
             assert quality.style_distance == pytest.approx(metrics.style_distance(saved, style, "normalised"), rel=1e-4)
+            assert quality.colour_distance == pytest.approx(colour_distance(saved, style))
+            assert quality.sliced_wasserstein is not None
+            assert quality.sliced_wasserstein > 0
 
     @pytest.mark.parametrize("task", ["transfer", "reconstruct", "synthesize"])
     def test_the_picture_is_an_8_bit_rgb_png_of_the_jobs_size(self, task: str) -> None:

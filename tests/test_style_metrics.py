@@ -1,0 +1,160 @@
+"""The style metrics that no job optimises: known values, what they do not see, and a second computation."""
+
+import numpy as np
+import pytest
+import torch
+from engine_support import ReferenceVGG19, picture
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from nst import metrics
+from nst.images import to_png
+from nst.run import decode
+from nst.style_metrics import QUANTILES, colour_distance, projected, sliced_wasserstein
+from nst.weights import VGGWeights
+
+SEEDS = st.integers(0, 2**32)
+
+
+def features(seed: int, channels: int = 8, height: int = 24, width: int = 20) -> Tensor:
+    return torch.rand(1, channels, height, width, generator=torch.Generator().manual_seed(seed)).square()
+
+
+def shuffled(values: Tensor, seed: int = 0) -> Tensor:
+    """(1, C, H, W) with its positions in another order."""
+    order = torch.randperm(values[0, 0].numel(), generator=torch.Generator().manual_seed(seed))
+    return values.flatten(2)[..., order].reshape(values.shape)
+
+
+def distance(found: Tensor, target: Tensor) -> float:
+    return sliced_wasserstein({"layer": found}, {"layer": projected(target)})
+
+
+def wasserstein(a: np.ndarray, b: np.ndarray, power: int = 1) -> float:
+    """∫ |F⁻¹(q) − G⁻¹(q)|^p dq of two samples of any sizes, exactly: both step functions cut at all of their steps."""
+    edges = np.union1d(np.arange(a.size + 1) / a.size, np.arange(b.size + 1) / b.size)
+    middles = (edges[1:] + edges[:-1]) / 2
+    a, b = (np.sort(each)[(middles * each.size).astype(int)] for each in (a, b))
+    return float((np.diff(edges) * np.abs(a - b) ** power).sum())
+
+
+class TestSlicedWasserstein:
+    """Of distributions of features."""
+
+    def test_of_the_same_and_of_a_shuffled_one_is_0(self) -> None:
+        assert distance(features(0), features(0)) == 0
+        assert distance(shuffled(features(0)), features(0)) == pytest.approx(0, abs=1e-9)
+
+    def test_sees_more_than_means_and_products(self) -> None:
+        """Two distributions with the same Gram matrix and mean, which a Gram distance cannot tell apart."""
+        two_values = torch.tensor([0.0, 2.0]).repeat(200).reshape(1, 1, 20, 20)
+        three_values = torch.tensor([1 - 2**0.5, 1.0, 1.0, 1 + 2**0.5]).repeat(100).reshape(1, 1, 20, 20)
+        for moment in (1, 2):
+            assert two_values.pow(moment).mean().item() == pytest.approx(three_values.pow(moment).mean().item())
+        expected = (3 - 2 * 2**0.5) / 2 + 1 / 2  # the outer quarters move by √2 − 1, the inner ones by 1
+        assert distance(two_values, three_values) == pytest.approx(expected / 2, rel=1e-5)
+
+    def test_a_shift_of_everything_by_hand(self) -> None:
+        """Moved by v, every projection moves by its share of v, and the shares' squares add up to |v|²."""
+        target, by = features(0), torch.tensor([1.0, -2, 0, 3, 0.5, 0, 1, 1])
+        energy = target.square().sum((1, 2, 3)).item() / target[0, 0].numel()
+        found = distance(target + by[:, None, None], target)
+        assert found == pytest.approx(by.square().sum().item() / energy, rel=1e-3)
+
+    def test_blank_features_are_at_1(self) -> None:
+        assert distance(torch.zeros(1, 8, 24, 20), features(0)) == pytest.approx(1)
+
+    @given(SEEDS, st.floats(0.1, 3))
+    @settings(max_examples=10, deadline=None)
+    def test_against_an_exact_computation_for_other_sizes(self, seed: int, scale: float) -> None:
+        """One channel has one direction, up to its sign."""
+        a, b = scale * features(seed, 1, 30, 40), features(seed + 1, 1, 17, 20)
+        expected = wasserstein(a.double().numpy().ravel(), b.double().numpy().ravel(), 2) / b.square().mean().item()
+        assert distance(a, b) == pytest.approx(expected, rel=0.03, abs=1e-4)
+
+    def test_grows_with_the_difference(self) -> None:
+        target = features(0)
+        found = [distance((1 - share) * target + share * features(1).sqrt(), target) for share in (0.1, 0.3, 1.0)]
+        assert 0 < found[0] < found[1] < found[2]
+
+    def test_layers_count_alike_whatever_their_scale(self) -> None:
+        found, target = {"a": features(0), "b": features(1)}, {"a": features(2), "b": features(3)}
+        scaled = [{"a": each["a"], "b": 1000 * each["b"]} for each in (found, target)]
+        value, other = (
+            sliced_wasserstein(one, {name: projected(each) for name, each in two.items()})
+            for one, two in ((found, target), scaled)
+        )
+        assert other == pytest.approx(value, rel=1e-4)
+
+    def test_projections_are_quantiles_in_directions_at_right_angles(self) -> None:
+        one_hot = torch.eye(8).reshape(1, 8, 1, 8)
+        found = projected(one_hot)
+        assert found.shape == (8, QUANTILES)
+        assert (found.diff(dim=1) >= 0).all()
+        # The features are the unit vectors, so the values in a direction are its entries: a direction has length 1.
+        entries = found[:, QUANTILES // 16 :: QUANTILES // 8]
+        torch.testing.assert_close(entries.square().sum(1), torch.ones(8))
+
+    def test_of_pictures_at_the_layers_of_the_style_distance(self, weights: VGGWeights) -> None:
+        x, s = picture("content", "chelsea"), picture("style", "cafe_terrace", 56)
+        reference = ReferenceVGG19(weights)
+        with torch.no_grad():
+            found, target = reference(x), reference(s)
+        layers = ("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1")
+        expected = np.mean([distance(found[layer], target[layer]) for layer in layers])
+        made, style = decode(x), to_png(decode(s))
+        value = metrics.distances(metrics.as_tensor(made), None, style, "normalised").sliced_wasserstein
+        assert value == pytest.approx(expected, rel=1e-3)
+
+
+class TestColourDistance:
+    """Of histograms."""
+
+    def test_of_the_same_and_of_a_shuffled_picture_is_0(self) -> None:
+        shown = picture("style", "great_wave")
+        assert colour_distance(shown, shown) == 0
+        assert colour_distance(shuffled(shown), shown) == 0
+        assert colour_distance(torch.cat([shown, shown], dim=-1), shown) == pytest.approx(0, abs=1e-12)
+
+    @pytest.mark.parametrize(("red", "expected"), [(0, 0), (51, 0.2 / 3), (255, 1 / 3)])
+    def test_a_channel_that_is_brighter_by_hand(self, red: int, expected: float) -> None:
+        black = torch.zeros(1, 3, 4, 4)
+        brighter = black.clone()
+        brighter[:, 0] = red / 255
+        assert colour_distance(brighter, black) == pytest.approx(expected)
+        assert colour_distance(black, brighter) == pytest.approx(expected)
+
+    def test_black_against_white_is_1(self) -> None:
+        assert colour_distance(torch.ones(1, 3, 2, 5), torch.zeros(1, 3, 7, 3)) == pytest.approx(1)
+
+    @pytest.mark.parametrize("size", [48, 64])
+    def test_against_the_distance_of_the_pixels_themselves(self, size: int) -> None:
+        a, b = picture("content", "chelsea"), picture("style", "cafe_terrace", size)
+        channels = zip(a[0].double().numpy(), b[0].double().numpy(), strict=True)
+        expected = np.mean([wasserstein(one.ravel(), other.ravel()) for one, other in channels])
+        assert colour_distance(a, b) == pytest.approx(expected, rel=1e-6)
+
+
+class TestSharedVariation:
+    """What two pictures have in common, place by place."""
+
+    def test_of_the_same_picture_is_all_and_of_its_negative_none(self) -> None:
+        shown = picture("content", "chelsea")
+        assert metrics.shared_variation(shown, shown) == 1
+        negative = 2 * shown.mean((-2, -1), keepdim=True) - shown
+        assert metrics.shared_variation(shown, negative) == pytest.approx(-1, abs=1e-5)
+        assert metrics.shared_variation(shown, negative + 0.5) < -1
+
+    def test_of_unrelated_ones_is_about_0(self) -> None:
+        a, b = (features(seed, 3, 64, 64) for seed in (0, 1))
+        assert metrics.shared_variation(a, b) == pytest.approx(0, abs=0.03)
+        assert metrics.shared_variation(a, 0.2 * b + 0.4) < 0.03
+
+    def test_of_one_with_noise_by_hand(self) -> None:
+        """Independent noise as strong as the picture in both: half of each one's variation is shared."""
+        a, first, second = (features(seed, 3, 64, 64) for seed in (0, 1, 2))
+        assert metrics.shared_variation(a + first, a + second) == pytest.approx(0.5, abs=0.03)
+
+    def test_of_two_blank_pictures(self) -> None:
+        assert metrics.shared_variation(torch.zeros(1, 3, 4, 4), torch.zeros(1, 3, 4, 4)) == 1

@@ -14,7 +14,8 @@ class Choice:
     winner: str
     runner_up: str | None
     margin: float | None
-    """How far apart winner and runner-up are: in SSIM, in style distance, or in ranks; never negative."""
+    """How much one number would have to change for the runner-up to win, in SSIM, in style distance or in ranks; never
+    negative."""
 
 
 def best_layer(ssim: Mapping[str, float], min_ssim: float) -> Choice:
@@ -24,15 +25,17 @@ def best_layer(ssim: Mapping[str, float], min_ssim: float) -> Choice:
     go, that is how much of the pixels one may forget, before the picture is lost.
     """
     enough = sorted((layer for layer in ssim if ssim[layer] >= min_ssim), key=LAYERS.index, reverse=True)
-    if enough:
-        rule = f"the deepest layer whose reconstruction has an SSIM of {min_ssim:g} or more"
-        ranked = enough
-    else:
-        rule = f"the highest SSIM, as no layer reaches {min_ssim:g}"
+    if not enough:
         ranked = sorted(ssim, key=lambda layer: ssim[layer], reverse=True)
-    runner_up = ranked[1] if len(ranked) > 1 else None
-    margin = abs(ssim[runner_up] - ssim[ranked[0]]) if runner_up else None
-    return Choice(rule, ranked[0], runner_up, margin)
+        runner_up = ranked[1] if len(ranked) > 1 else None
+        margin = ssim[ranked[0]] - ssim[runner_up] if runner_up else None
+        return Choice(f"the highest SSIM, as no layer reaches {min_ssim:g}", ranked[0], runner_up, margin)
+    # Another one wins when the winner falls below the threshold, or when a deeper one rises to it.
+    rivals = [(ssim[enough[0]] - min_ssim, enough[1])] if len(enough) > 1 else []
+    rivals += [(min_ssim - ssim[layer], layer) for layer in ssim if LAYERS.index(layer) > LAYERS.index(enough[0])]
+    margin, runner_up = min(rivals, default=(None, None))
+    rule = f"the deepest layer whose reconstruction has an SSIM of {min_ssim:g} or more"
+    return Choice(rule, enough[0], runner_up, margin)
 
 
 def best_window(style_distance: Mapping[str, float]) -> Choice:
@@ -80,6 +83,15 @@ def recommended_cell(cells: Sequence[Cell]) -> tuple[Cell, Choice]:
         ),
     )
     return cells[first], choice
+
+
+def worse_rank(cells: Sequence[Cell], content_distance: float, style_distance: float) -> int:
+    """What `recommended_cell` counts a cell with these distances by: the worse of its ranks among `cells`, 1 for the
+    smallest distance."""
+    return 1 + max(
+        sum(cell.content_distance < content_distance for cell in cells),
+        sum(cell.style_distance < style_distance for cell in cells),
+    )
 
 
 def pareto_front(cells: Sequence[Cell]) -> list[Cell]:

@@ -13,7 +13,7 @@ from nst.findings.initialization import CONTENT, ITERATIONS, SECONDS_TO_TARGET, 
 from nst.findings.phrases import capital, start_name
 from nst.findings.records import Quantity, Results, Run
 from nst.results import known
-from nst.wording import count, listing, number, rank_correlation
+from nst.wording import count, listing, number, percent, rank_correlation
 
 Verdict = Literal["holds", "doesn't hold", "undecided"]
 
@@ -100,14 +100,14 @@ def worse_with_depth(psnr: Mapping[str, float], ssim: Mapping[str, float]) -> Cl
             verdict = "holds"
         elif max(found) > -WEAK:
             verdict = "doesn't hold"
-    told = listing([f"{label} {number(value, 2)}" for label, value in correlations.items()])
+    told = listing([f"{label} {number(value)}" for label, value in correlations.items()])
     return Claim(
         "Reconstruction worsens with depth.",
         "Mahendran & Vedaldi (2015); Gatys et al. (2016), figure 1",
         f"Rank correlation of PSNR and of SSIM with depth: holds if both are −{STRONG:g} or less, doesn't hold if one "
         f"is above −{WEAK:g}; needs {FEWEST_LAYERS} layers.",
         verdict,
-        f"Over {count(len(layers), 'layer')}: {told}.",
+        f"Rank correlation over {count(len(layers), 'layer')}: {told}.",
     )
 
 
@@ -211,22 +211,18 @@ def two_noises(reconstructions: Mapping[str, float], textures: Mapping[str, floa
     elif min(same) < (SAME + OTHER) / 2 or max(other) > (SAME + OTHER) / 2:
         verdict = "doesn't hold"
     told = [
-        f"{kind}: {listing([f'{name} {_percent(value)}' for name, value in shared.items()])}."
+        f"{kind}: {listing([f'{name} {percent(value)}' for name, value in shared.items()])}."
         for kind, shared in (("Reconstructions", reconstructions), ("Textures", textures))
     ]
     return Claim(
         "Two noises give equal reconstructions but different textures.",
         "Gatys et al. (2015), whose texture model leaves positions open",
         "Variation of the pixels that the results of two noises share, 100 % for equal and 0 % for unrelated pictures: "
-        f"holds if all reconstructions share {_percent(SAME)} or more and all textures {_percent(OTHER)} or less, "
-        f"doesn't hold if one is beyond {_percent((SAME + OTHER) / 2)} on the wrong side.",
+        f"holds if all reconstructions share {percent(SAME)} or more and all textures {percent(OTHER)} or less, "
+        f"doesn't hold if one is beyond {percent((SAME + OTHER) / 2)} on the wrong side.",
         verdict,
         " ".join(told),
     )
-
-
-def _percent(share: float) -> str:
-    return f"{number(round(100 * share))} %"
 
 
 def _unanimous(verdicts: Sequence[Verdict]) -> Verdict:

@@ -104,6 +104,11 @@ def listing(items: Sequence[str]) -> str:
     return f"{', '.join(items[:-1])} and {items[-1]}"
 
 
+def percent(share: float) -> str:
+    """``86 %`` of 0.861."""
+    return f"{number(round(100 * share))} %"
+
+
 def count(amount: int, noun: str) -> str:
     """``1 pair``, ``3 pairs``."""
     return f"{amount} {noun}{'' if amount == 1 else 's'}"

@@ -1,10 +1,10 @@
 """The rules by which studies choose."""
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from nst.choices import Cell, best_layer, best_window, pareto_front, recommended_cell
+from nst.choices import Cell, best_layer, best_window, pareto_front, recommended_cell, worse_rank
 from nst.layers import LAYERS
 
 DISTANCES = st.floats(0, 10, allow_nan=False)
@@ -31,6 +31,34 @@ class TestBestLayer:
         choice = best_layer({"conv1_1": 0.3, "conv2_1": 0.4, "conv3_1": 0.1}, 0.5)
         assert (choice.winner, choice.runner_up) == ("conv2_1", "conv1_1")
         assert choice.rule == "the highest SSIM, as no layer reaches 0.5"
+
+    @pytest.mark.parametrize(
+        ("deeper", "runner_up", "margin"),
+        [
+            (0.48, "conv3_1", 0.02),  # the deeper one is nearer to rising to 0.5 …
+            (0.44, "conv1_1", 0.05),  # … than the winner to falling below it, or is not
+        ],
+    )
+    def test_the_margin_is_the_smallest_change_that_would_change_the_winner(
+        self, deeper: float, runner_up: str, margin: float
+    ) -> None:
+        given = {"conv1_1": 0.9, "conv2_1": 0.55, "conv3_1": deeper, "conv4_1": 0.1}
+        choice = best_layer(given, 0.5)
+        assert (choice.winner, choice.runner_up) == ("conv2_1", runner_up)
+        assert choice.margin == pytest.approx(margin)
+
+    @given(st.dictionaries(st.sampled_from(LAYERS), st.floats(0, 1), min_size=2), st.floats(0, 1))
+    def test_a_change_of_the_margin_makes_the_runner_up_win(self, ssim: dict[str, float], least: float) -> None:
+        choice = best_layer(ssim, least)
+        assume(choice.runner_up is not None and ssim[choice.winner] >= least)
+        assert choice.margin is not None
+        deeper = LAYERS.index(choice.runner_up) > LAYERS.index(choice.winner)
+        changed = choice.runner_up if deeper else choice.winner
+        by = choice.margin + 1e-9 if deeper else -choice.margin - 1e-9
+        assert best_layer({**ssim, changed: ssim[changed] + by}, least).winner == choice.runner_up
+
+    def test_the_margin_is_the_difference_where_none_keeps_enough(self) -> None:
+        assert best_layer({"conv1_1": 0.3, "conv2_1": 0.4, "conv3_1": 0.1}, 0.5).margin == pytest.approx(0.1)
 
     def test_one_layer_has_no_runner_up(self) -> None:
         choice = best_layer({"conv1_1": 0.9}, 0.5)
@@ -91,6 +119,19 @@ class TestRecommendedCell:
         worst = max(c.content_distance for c in cells), max(c.style_distance for c in cells)
         if any(c.content_distance < worst[0] and c.style_distance < worst[1] for c in cells):
             assert found.content_distance < worst[0]
+
+    @given(CELLS)
+    def test_it_has_the_best_worse_rank(self, cells: list[Cell]) -> None:
+        found, _ = recommended_cell(cells)
+        ranks = [worse_rank(cells, cell.content_distance, cell.style_distance) for cell in cells]
+        assert worse_rank(cells, found.content_distance, found.style_distance) == min(ranks)
+
+    def test_worse_rank_by_hand(self) -> None:
+        cells = [Cell("conv1_1", str(i), i / 10, 1 - i / 10) for i in range(10)]
+        assert worse_rank(cells, 0.2, 0.8) == 8
+        assert worse_rank(cells, 0.25, 0.05) == 4
+        assert worse_rank(cells, 0.0, 0.0) == 1
+        assert worse_rank(cells, 2.0, 0.0) == 11
 
 
 class TestParetoFront:

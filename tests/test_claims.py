@@ -38,7 +38,7 @@ class TestWorseWithDepth:
     def test_holds_when_both_fall(self) -> None:
         claim = claims.worse_with_depth(self.FALLING, self.FALLING)
         assert verdict(claim) == "holds"
-        assert claim.evidence == "Over 8 layers: PSNR −1.0 and SSIM −1.0."
+        assert claim.evidence == "Rank correlation over 8 layers: PSNR −1.00 and SSIM −1.00."
         almost = by_layer([30, 40, 25, 20, 10, 9, 7, 8])
         assert verdict(claims.worse_with_depth(almost, self.FALLING)) == "holds"
 

@@ -225,7 +225,7 @@ def test_a_spread_that_exceeds_the_margin_is_told(copy: tuple[Params, Path]) -> 
     given, reports = copy
     path = reports / "synthesis" / "metrics.json"
     metrics = json.loads(path.read_text("utf-8"))
-    for spread, expected in ((0.001, "less than that"), (0.2, "The spread exceeds the difference")):
+    for spread, expected in ((0.001, "less than the margin"), (0.2, "The spread exceeds the margin")):
         metrics["margin"] = 0.1
         metrics["noises"][given.synthesis.style]["style_distance"] = [0.5, 0.5 + spread]
         path.write_text(json.dumps(metrics), "utf-8")

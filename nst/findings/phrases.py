@@ -23,16 +23,17 @@ def over_depth(label: str, unit: str, values: Sequence[float], names: Sequence[s
     )
 
 
-def certainty(told: str, margin: float, repeated: Sequence[float], label: str) -> str:
+def certainty(margin: float | None, repeated: Sequence[float], label: str) -> str:
     """What the spread between noises says about a choice that hangs on `margin`."""
+    if margin is None:
+        return "There was no other to choose."
     if len(repeated) < 2:
-        return f"{capital(told)}; there are no repeated runs to set it against."
+        return "There are no repeated runs to set the margin against."
     spread = max(repeated) - min(repeated)
-    noises = count(len(repeated), "noise")
-    head = f"{capital(told)}; between {noises} at the winner the {label} varies by {number(spread)}"
+    head = f"Between {count(len(repeated), 'noise')} at the winner the {label} varies by {number(spread, 2)}"
     if spread >= margin:
-        return f"{head}. The spread exceeds the difference: another noise could have chosen otherwise."
-    return f"{head}, less than that."
+        return f"{head}. The spread exceeds the margin: another noise could have chosen otherwise."
+    return f"{head}, less than the margin."
 
 
 def settings(runs: Sequence[Run]) -> str:
@@ -48,13 +49,6 @@ def the_start(init: str) -> str:
     return {"noise": "noise", "content": "the content picture", "adain": "its feed-forward AdaIN stylisation"}.get(
         init, init
     )
-
-
-def apart(value: float, reference: float, than: str) -> str:
-    """How far two numbers are apart, and in which direction."""
-    if value == reference:
-        return f"equal to {than}"
-    return f"{number(abs(value - reference))} {'lower' if value < reference else 'higher'} than {than}"
 
 
 def cell(value: float | None, digits: int = 3) -> Cell:

@@ -1,10 +1,13 @@
 """What each layer keeps of a picture."""
 
-from nst.findings.phrases import apart, cell, certainty, highest, lowest, over_depth, path, settings
+from collections.abc import Mapping
+from typing import Any
+
+from nst.findings.phrases import cell, certainty, highest, lowest, over_depth, path, settings
 from nst.findings.records import Cell, Chosen, Column, Figure, Results, Section, StudyResults, Table
 from nst.layers import LAYERS, layer_number
 from nst.params import Params
-from nst.wording import count, listing, number, trend
+from nst.wording import count, listing, number, percent, trend
 
 
 def section(params: Params, results: Results) -> Section:
@@ -29,8 +32,10 @@ def section(params: Params, results: Results) -> Section:
         elif between < min(each):
             nearer = "nearer to the original than to each other"
         findings.append(
-            f"From two noises, `{content}`, `{best}`: the PSNR of one result against the other is {number(between)} "
-            f"dB, against the original {listing([number(value) for value in each])} dB. They are {nearer}."
+            f"From two noises, `{content}`, `{best}`: the results share {percent(noises['shared'])} of their variation "
+            "(100 % would be the same picture, 0 % unrelated ones). The PSNR of one against the other is "
+            f"{number(between)} dB, against the original {listing([number(value) for value in each])} dB. They are "
+            f"{nearer}."
         )
     return Section(
         name="reconstruction",
@@ -50,13 +55,9 @@ def section(params: Params, results: Results) -> Section:
             winner=f"{layer_number(best)} · {best}",
             because=f"SSIM {number(metrics['ssim'][best])}, PSNR {number(metrics['psnr'][best])} dB",
             rule=metrics["rule"],
-            runner_up=(
-                f"{second}, SSIM {number(metrics['ssim'][second])}: "
-                f"{apart(metrics['ssim'][second], metrics['ssim'][best], 'the winner')}"
-                if second
-                else "none"
-            ),
-            certainty=_layer_certainty(params, study),
+            runner_up=f"{second}, SSIM {number(metrics['ssim'][second])}" if second else "none",
+            margin=_margin(metrics, section.min_ssim),
+            certainty=certainty(metrics["margin"], _repeated(study, section.content), "SSIM"),
         ),
         figures=(
             Figure(
@@ -104,24 +105,22 @@ def section(params: Params, results: Results) -> Section:
     )
 
 
-def _layer_certainty(params: Params, study: StudyResults) -> str:
-    """Whether another noise could have chosen another layer."""
-    ssim, best = study.metrics["ssim"], study.metrics["best_layer"]
-    repeated = [
-        run.ssim
-        for run in study.runs
-        if (run.content, run.content_layer) == (params.reconstruction.content, best) and run.ssim is not None
+def _margin(metrics: Mapping[str, Any], least: float) -> str:
+    """What would have to happen for the runner-up to win."""
+    ssim, best, second = metrics["ssim"], metrics["best_layer"], metrics["runner_up"]
+    if second is None:
+        return "none"
+    margin = f"{number(metrics['margin'], 2)} of SSIM, by which {best}"
+    if ssim[best] < least:
+        return f"{margin} is ahead"
+    if LAYERS.index(second) < LAYERS.index(best):
+        return f"{margin} is above the threshold"
+    return f"{number(metrics['margin'], 2)} of SSIM, by which {second} is below the threshold"
+
+
+def _repeated(study: StudyResults, content: str) -> list[float]:
+    """SSIM of the best layer from each noise."""
+    best = study.metrics["best_layer"]
+    return [
+        run.ssim for run in study.runs if (run.content, run.content_layer) == (content, best) and run.ssim is not None
     ]
-    least = params.reconstruction.min_ssim
-    if ssim[best] >= least:
-        # The winner might have failed, or a deeper layer passed: the one nearest to the threshold decides.
-        candidates = [layer for layer in ssim if LAYERS.index(layer) >= LAYERS.index(best)]
-        nearest = min(candidates, key=lambda layer: abs(ssim[layer] - least))
-        margin = abs(ssim[nearest] - least)
-        told = f"`{nearest}` is nearest to the threshold, {number(margin)} from it"
-    elif study.metrics["margin"] is not None:
-        margin = abs(study.metrics["margin"])
-        told = f"the margin is {number(margin)}"
-    else:
-        return "There was no other layer to choose."
-    return certainty(told, margin, repeated, "SSIM")

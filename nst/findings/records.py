@@ -145,6 +145,9 @@ class Chosen:
     """The winner's numbers."""
     rule: str
     runner_up: str
+    """With its numbers."""
+    margin: str
+    """How much one number would have to change for the runner-up to win."""
     certainty: str
     """What the spread of repeated runs says about it."""
 

@@ -1,13 +1,10 @@
 """Which window of layers makes the texture."""
 
-from nst.findings.phrases import apart, cell, certainty, highest, lowest, over_depth, path, settings
+from nst.findings.phrases import cell, certainty, highest, lowest, over_depth, path, settings
 from nst.findings.records import Cell, Chosen, Column, Figure, Results, Section, Table
 from nst.layers import LAYERS
 from nst.params import Params
-from nst.wording import count, listing, number, trend
-
-SAME_PICTURE = 30.0
-"""dB; two pictures this near are hard to tell apart."""
+from nst.wording import count, listing, number, percent, trend
 
 
 def section(params: Params, results: Results) -> Section:
@@ -23,11 +20,9 @@ def section(params: Params, results: Results) -> Section:
         f"{highest(windows, distance)} ({number(max(distance))}).",
     ]
     for style, noises in metrics["noises"].items():
-        between = noises["psnr_between"]
-        alike = "nearly the same picture" if between >= SAME_PICTURE else "different pictures"
         findings.append(
-            f"From two noises, `{style}`, layers {best}: the textures are {alike} (PSNR of one against the other "
-            f"{number(between)} dB), their style distances "
+            f"From two noises, `{style}`, layers {best}: the textures share {percent(noises['shared'])} of their "
+            "variation (100 % would be the same picture, 0 % unrelated ones), and their style distances are "
             f"{listing([number(value) for value in noises['style_distance']])}."
         )
     repeated = metrics["noises"].get(section.style, {}).get("style_distance", [])
@@ -49,16 +44,9 @@ def section(params: Params, results: Results) -> Section:
             winner=best,
             because=f"style distance {number(by_window[best])}",
             rule=metrics["rule"],
-            runner_up=(
-                f"{second}, {number(by_window[second])}: {apart(by_window[second], by_window[best], 'the winner')}"
-                if second
-                else "none"
-            ),
-            certainty=(
-                certainty(f"the margin is {number(metrics['margin'])}", metrics["margin"], repeated, "style distance")
-                if second
-                else "There was no other window to choose."
-            ),
+            runner_up=f"{second}, style distance {number(by_window[second])}" if second else "none",
+            margin=f"{number(metrics['margin'], 2)} of style distance" if second else "none",
+            certainty=certainty(metrics["margin"], repeated, "style distance"),
         ),
         figures=(
             Figure(

@@ -3,10 +3,12 @@
 from collections.abc import Sequence
 from statistics import fmean
 
-from nst import wording
+from nst import choices, wording
 from nst.findings.phrases import capital, cell, highest, lowest, path, settings, the_start, values_of
 from nst.findings.records import Cell, Chosen, Column, Figure, Results, Run, Section, Table
 from nst.params import Params
+from nst.results import known
+from nst.studies.transfer import GROUP
 from nst.wording import count, listing, number, rank_correlation, same, trend
 
 
@@ -18,7 +20,7 @@ def section(params: Params, results: Results) -> Section:
     windows = list(dict.fromkeys(str(run.style_layers) for run in runs))
     chosen = metrics["recommended"]
     name = f"{chosen['content_layer']} | {chosen['style_layers']}"
-    groups = [(first, min(first + 3, len(layers))) for first in range(0, len(layers), 3)]
+    groups = [(first, min(first + GROUP, len(layers))) for first in range(0, len(layers), GROUP)]
     content, style = (values_of(runs, key) for key in ("content_distance", "style_distance"))
     findings = [
         *(
@@ -34,12 +36,9 @@ def section(params: Params, results: Results) -> Section:
         1 + sum(value < chosen[key] for value in metric)
         for key, metric in (("content_distance", content), ("style_distance", style))
     ]
-    margin = metrics["margin"]
-    gap = "the only cell"
-    if metrics["runner_up"]:
-        gap = f"{metrics['runner_up']}, behind by {count(round(margin), 'rank')}"
-        if margin == 0:
-            gap = f"{metrics['runner_up']}, level in its worse rank; the sum of ranks decided"
+    margin = "none" if metrics["margin"] is None else count(round(metrics["margin"]), "rank")
+    if metrics["margin"] == 0:
+        margin = "none in the worse rank; the sum of both ranks decided"
     return Section(
         name="transfer",
         title="Every content layer with every style window",
@@ -66,8 +65,9 @@ def section(params: Params, results: Results) -> Section:
                 f"style distance {number(chosen['style_distance'])} (rank {ranks[1]})"
             ),
             rule=metrics["rule"],
-            runner_up=gap,
-            certainty="Each cell is one run of one pair of pictures, so its spread is not known.",
+            runner_up=metrics["runner_up"] or "none",
+            margin=margin,
+            certainty=_certainty(params, results, ranks),
         ),
         figures=(
             Figure(
@@ -135,6 +135,37 @@ def section(params: Params, results: Results) -> Section:
             ),
         ),
     )
+
+
+def _certainty(params: Params, results: Results, ranks: Sequence[int]) -> str:
+    """What chance could have done to the choice: cells are run once, so the spread is that of the same pair of pictures
+    in the initialization study."""
+    section, metrics = params.transfer, results.studies["transfer"].metrics
+    pair = f"{section.content} × {section.style}"
+    if metrics["margin"] is None:
+        return "There was no other to choose."
+    if section.init != "noise":
+        return f"The start is {the_start(section.init)}, without noise: a repeated run chooses the same cell."
+    if "noise" not in results.inits or pair not in results.pairs or results.start("noise", pair).runs < 2:
+        return "Each cell was run once, so its spread is not known."
+    noise = results.start("noise", pair)
+    content, style = (noise.deviation(key) / noise.mean(key) for key in ("content_distance", "style_distance"))
+    cells = [
+        choices.Cell(
+            str(run.content_layer), str(run.style_layers), known(run.content_distance), known(run.style_distance)
+        )
+        for run in results.studies["transfer"].runs
+    ]
+    chosen = metrics["recommended"]
+    rank = choices.worse_rank(cells, chosen["content_distance"] * (1 + content), chosen["style_distance"] * (1 + style))
+    head = (
+        f"Each cell was run once. In the initialization study the noise moves the content distance of this pair by "
+        f"{number(100 * content, 2)} % and its style distance by {number(100 * style, 2)} % (standard deviation). That "
+        f"much farther from both, the winner's worse rank would be {rank} instead of {max(ranks)}"
+    )
+    if rank - max(ranks) >= metrics["margin"]:
+        return f"{head}. The spread exceeds the margin: another noise could have chosen otherwise."
+    return f"{head}, still ahead of the runner-up."
 
 
 def _depends(label: str, runs: Sequence[Run], key: str, layers: Sequence[str], windows: Sequence[str]) -> list[str]:

@@ -2,9 +2,6 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
-
-from PIL import Image
 
 from nst import figures, images, tables
 from nst.errors import ParamsError
@@ -44,19 +41,17 @@ def write(params: Params, results: Mapping[Job, Result], data: Path, folder: Pat
 
     section = params.gallery
     tables.write((results[job] for job in jobs(params, results)), folder)
-
-    def original(kind: Literal["content", "style"], name: str) -> Image.Image:
-        return Original(kind, name, section.size).read(data)
-
+    contents = {name: Original("content", name, section.size).read(data) for name in section.contents}
+    styles = {name: Original("style", name, section.size).read(data) for name in section.styles}
     grid = _grid(params)
     target = folder / figures.FOLDER
-    head = [None, *(original("style", style) for style in section.styles)]
+    head = [None, *styles.values()]
     body = [
         [
-            original("content", content),
+            picture,
             *(images.from_png(results[grid[content, style]].png) for style in section.styles),
         ]
-        for content in section.contents
+        for content, picture in contents.items()
     ]
     figures.save(
         figures.contact_sheet([head, *body], row_labels=["", *section.contents], column_labels=["", *section.styles]),
@@ -78,8 +73,8 @@ def write(params: Params, results: Mapping[Job, Result], data: Path, folder: Pat
 
     content, style = section.contents[0], section.styles[0]
     named = {
-        f"style: {style}": original("style", style),
-        f"content: {content}": original("content", content),
+        f"style: {style}": styles[style],
+        f"content: {content}": contents[content],
         "result": images.from_png(results[grid[content, style]].png),
     }
     grams = {

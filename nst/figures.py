@@ -192,7 +192,7 @@ def loss_curves(
         if targets:
             axes.axhline(targets[title], color="grey", linestyle="--", linewidth=1)
         axes.set(title=title, xlabel=x_label, ylabel="loss", yscale="log")
-        _plain_ticks(axes.yaxis)
+        plain_ticks(axes.yaxis)
         axes.grid(alpha=0.3, which="both")
         axes.legend()
     _save_plot(figure, path)
@@ -218,8 +218,8 @@ def scatter(
             color="lightgrey" if number == 0 else f"C{number - 1}",
         )
     axes.set(xlabel=x_label, ylabel=y_label, title=title, xscale="log", yscale="log")
-    _plain_ticks(axes.xaxis)
-    _plain_ticks(axes.yaxis)
+    plain_ticks(axes.xaxis)
+    plain_ticks(axes.yaxis)
     axes.grid(alpha=0.3, which="both")
     axes.legend(fontsize=8)
     _save_plot(figure, path)
@@ -244,7 +244,7 @@ def gram_matrices(rows: Mapping[str, Mapping[str, NDArray[np.float32]]], path: P
     _save_plot(figure, path)
 
 
-def _plain_ticks(axis: "Axis") -> None:
+def plain_ticks(axis: "Axis") -> None:
     """Label a logarithmic axis with 0.2 rather than 2 × 10⁻¹."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 

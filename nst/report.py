@@ -3,11 +3,10 @@
 Both are drawn from what the studies wrote; the same results give the same bytes.
 """
 
-import base64
 import csv
 import hashlib
 import html
-import io
+import json
 import platform
 import re
 from collections.abc import Callable, Mapping
@@ -15,89 +14,30 @@ from dataclasses import dataclass, fields
 from importlib import metadata
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import yaml
-from PIL import Image
 
-from nst import figures, findings, images, tables, weights
+from nst import findings, tables, weights, wording
 from nst.claims import agreement, claims
-from nst.errors import NSTError
 from nst.findings.definitions import definitions
-from nst.findings.initialization import headline, starts_table
+from nst.findings.initialization import headline, starts_table, target_table
 from nst.findings.phrases import start_name
 from nst.findings.records import Results, Run, Start, StudyResults
 from nst.findings.runs import full_table, time_table
-from nst.layers import layer_number, window
+from nst.layers import window
+from nst.page import gallery, grid, opening, pictures, starts, strips
+from nst.page.sources import ReportError, existing
 from nst.params import STUDIES, Params, Settings
 from nst.studies.initialization import ALL_PAIRS
-from nst.wording import number
 
 PAGE = "index.html"
 README = "README.md"
-
-THUMBNAIL = 192
-"""Longest side of the pictures in the transfer grid, px: small in their cells, large enough to look at one."""
 
 PACKAGES = ("torch", "torchvision", "numpy", "pillow", "matplotlib", "prefect", "dvc")
 """Whose versions are reported, beside Python's."""
 
 _NUMBER = float | None
-_MIME = {".webp": "image/webp", ".png": "image/png", ".gif": "image/gif"}
-
-
-class ReportError(NSTError):
-    """A table or picture that the report needs is missing or cannot be read."""
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A picture as the page carries it."""
-
-    uri: str
-    """A data: URI."""
-    width: int
-    height: int
-
-
-@dataclass(frozen=True)
-class GridCell:
-    """One cell of the transfer grid."""
-
-    run: Run
-    picture: Picture
-    href: str
-    """The full picture."""
-    on_front: bool
-    recommended: bool
-
-    @property
-    def numbers(self) -> str:
-        """What is said under the picture when it is shown large."""
-        run = self.run
-        return (
-            f"content distance {number(run.content_distance)} · style distance {number(run.style_distance)} · "
-            f"PSNR {number(run.psnr)} dB · SSIM {number(run.ssim)}"
-        )
-
-
-@dataclass(frozen=True)
-class Grid:
-    """The transfer study as a matrix: rows are content layers, columns style windows."""
-
-    windows: tuple[str, ...]
-    rows: tuple[tuple[str, tuple[GridCell | None, ...]], ...]
-    originals: tuple[tuple[str, Picture], ...]
-    shown_first: GridCell
-
-
-@dataclass(frozen=True)
-class Labelled:
-    """A picture with what is said of it."""
-
-    picture: Picture
-    alt: str
-    caption: str
-    href: str | None
 
 
 @dataclass(frozen=True)
@@ -141,6 +81,9 @@ def write(params: Params, reports: Path, data: Path, commit: Commit | None = Non
     """
     results = read(reports)
     sections = findings.sections(params, results)
+    for section in sections:
+        for figure in section.figures:
+            existing(reports / figure.path, section.name)
     shared = {
         "params": params,
         "sections": sections,
@@ -153,22 +96,36 @@ def write(params: Params, reports: Path, data: Path, commit: Commit | None = Non
         "provenance": provenance(params, results, data, commit),
         "results": results,
     }
-    for section in sections:
-        for figure in section.figures:
-            _existing(reports / figure.path, section.name)
-    page = {
-        "figure": lambda figure: embed(reports / figure.path),
-        "grid": grid(params, results, reports, data),
-        "hero": hero(params, results, reports, data),
-        "compared": compared(params, results, reports, data),
-        "favourites": favourites(results, reports),
-        "film": film(reports),
-        "full": {name: full_table(study) for name, study in results.studies.items()},
-        "css": _template_text("report.css"),
-        "script": _template_text("report.js"),
-    }
-    (reports / PAGE).write_text(_render("report.html.j2", {**shared, **page}), "utf-8")
+    (reports / PAGE).write_text(_page(params, results, reports, data, shared), "utf-8")
     (reports / README).write_text(_render("README.md.j2", shared), "utf-8")
+
+
+def _page(params: Params, results: Results, reports: Path, data: Path, shared: Mapping[str, Any]) -> str:
+    """index.html: what both pages say, with everything that can be looked at."""
+    film = gallery.film(params, reports)
+    origin: Provenance = shared["provenance"]
+    shown = {
+        "sections": {section.name: section for section in shared["sections"]},
+        "runs": sum(len(study.runs) for study in results.studies.values()),
+        "hero": opening.hero(params, results, reports, data),
+        "cards": opening.start_cards(params, results, reports),
+        "reconstruction": strips.reconstruction(params, results, reports, data),
+        "synthesis": strips.synthesis(params, results, reports, data),
+        "grid": grid.grid(params, results, reports, data),
+        "pairs": starts.pairs(params, results, read_traces(reports), reports, data),
+        "target_table": target_table(results),
+        "gallery": gallery.matrix(params, results, reports, data),
+        "favourites": gallery.favourites(results, reports),
+        "film": film,
+        "film_frames": json.dumps([(n, frame.uri) for n, frame in zip(film.iterations, film.frames, strict=True)]),
+        "figure": lambda figure: pictures.embed(reports / figure.path),
+        "full": {name: full_table(study) for name, study in results.studies.items()},
+        "checksums": [(name, f"`{digest}`") for name, digest in origin.weights + origin.data],
+        "css": "".join(_parts("style")),
+        # Each script has names of its own.
+        "script": '"use strict";\n' + "".join(f"{{\n{text}}}\n" for text in _parts("script")),
+    }
+    return _render("page/index.html.j2", {**shared, **shown})
 
 
 def read(reports: Path) -> Results:
@@ -182,7 +139,7 @@ def read(reports: Path) -> Results:
     merged: dict[tuple[str, str], dict[str, float]] = {}
     counts: dict[tuple[str, str], int] = {}
     for table in ("starts.csv", "speed.csv"):
-        path = _existing(folder / table, "initialization")
+        path = existing(folder / table, "initialization")
         for row in _rows(path):
             key = (row.pop("pair"), row.pop("init"))
             counts[key] = int(row.pop("runs"))
@@ -192,7 +149,7 @@ def read(reports: Path) -> Results:
 
 def _read_study(folder: Path, name: str) -> StudyResults:
     for file in ("metrics.json", "quality.csv", "timing.csv"):
-        _existing(folder / file, name)
+        existing(folder / file, name)
     try:
         metrics = tables.read_metrics(folder)
         timing = {row["job"]: row for row in _rows(folder / "timing.csv")}
@@ -205,6 +162,24 @@ def _read_study(folder: Path, name: str) -> StudyResults:
     if not runs:
         raise ReportError(f"{folder}/quality.csv: holds no runs; run `dvc repro --force {name}`")
     return StudyResults(name, metrics, runs)
+
+
+def read_traces(reports: Path) -> dict[str, starts.Trace]:
+    """Seconds and losses of each run of the initialization study, by the name of its job.
+
+    Raises:
+        ReportError: something is missing or damaged.
+    """
+    folder = reports / "initialization"
+    columns: dict[str, dict[str, list[float]]] = {"seconds": {}, "loss": {}}
+    for table, key in (("elapsed.csv", "seconds"), ("losses.csv", "loss")):
+        for row in _rows(existing(folder / table, "initialization")):
+            columns[key].setdefault(row["job"], []).append(float(row[key]))
+    if {job: len(x) for job, x in columns["seconds"].items()} != {job: len(y) for job, y in columns["loss"].items()}:
+        raise ReportError(
+            f"{folder}: elapsed.csv and losses.csv do not fit together; run `dvc repro --force initialization`"
+        )
+    return {job: (x, columns["loss"][job]) for job, x in columns["seconds"].items()}
 
 
 def _rows(path: Path) -> list[dict[str, str]]:
@@ -220,133 +195,6 @@ def _run(row: Mapping[str, str]) -> Run:
         parse: Callable[[str], Any] = int if field.type is int else float if field.type in (float, _NUMBER) else str
         values[field.name] = parse(text) if text else None
     return Run(**values)
-
-
-def _existing(path: Path, study: str) -> Path:
-    if not path.is_file():
-        raise ReportError(f"{path}: missing; run `dvc repro {study}` first")
-    return path
-
-
-# ── Pictures ──────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def embed(path: Path) -> Picture:
-    """A picture file as it is."""
-    content = path.read_bytes()
-    with Image.open(io.BytesIO(content)) as picture:
-        size = picture.size
-    return Picture(_uri(content, _MIME[path.suffix]), *size)
-
-
-def thumbnail(picture: Image.Image, longest: int = THUMBNAIL, quality: int = 80) -> Picture:
-    """A picture as WebP, scaled down to `longest` px at most."""
-    small = picture.convert("RGB")
-    small.thumbnail((longest, longest), Image.Resampling.LANCZOS)
-    buffer = io.BytesIO()
-    small.save(buffer, "WEBP", quality=quality, method=4)
-    return Picture(_uri(buffer.getvalue(), "image/webp"), *small.size)
-
-
-def _uri(content: bytes, mime: str) -> str:
-    return f"data:{mime};base64,{base64.b64encode(content).decode()}"
-
-
-def _result(reports: Path, study: str, run: Run) -> tuple[Image.Image, str]:
-    """A run's picture, and where the full one lies."""
-    href = f"{study}/{run.image}"
-    path = reports / href
-    if not path.is_file():
-        raise ReportError(f"{path}: missing; run `dvc repro {study}` first (or `dvc checkout {study}`)")
-    return images.read(path), href
-
-
-def _original(data: Path, kind: str, name: str) -> Image.Image:
-    return images.read(images.find(data / kind, name))
-
-
-def grid(params: Params, results: Results, reports: Path, data: Path) -> Grid:
-    """The transfer study's pictures as a matrix."""
-    study = results.studies["transfer"]
-    chosen = study.metrics["recommended"]
-    best = f"{chosen['content_layer']} | {chosen['style_layers']}"
-    cells: dict[tuple[str, str], GridCell] = {}
-    for run in study.runs:
-        picture, href = _result(reports, "transfer", run)
-        name = f"{run.content_layer} | {run.style_layers}"
-        cells[str(run.content_layer), str(run.style_layers)] = GridCell(
-            run, thumbnail(picture), href, name in study.metrics["front"], name == best
-        )
-    layers = list(dict.fromkeys(layer for layer, _ in cells))
-    windows = tuple(dict.fromkeys(name for _, name in cells))
-    section = params.transfer
-    return Grid(
-        windows,
-        tuple((layer, tuple(cells.get((layer, name)) for name in windows)) for layer in layers),
-        tuple(
-            (f"{kind}: {name}", thumbnail(_original(data, kind, name)))
-            for kind, name in (("content", section.content), ("style", section.style))
-        ),
-        cells[chosen["content_layer"], chosen["style_layers"]],
-    )
-
-
-def hero(params: Params, results: Results, reports: Path, data: Path) -> tuple[Labelled, ...]:
-    """The first favourite after the two pictures that it was made of."""
-    content, style = params.gallery.favourites[0]
-    return (
-        *(
-            Labelled(thumbnail(_original(data, kind, name), 320), f"The {kind} picture, {name}.", name, None)
-            for kind, name in (("content", content), ("style", style))
-        ),
-        favourites(results, reports)[0],
-    )
-
-
-def favourites(results: Results, reports: Path) -> tuple[Labelled, ...]:
-    """The gallery's larger pictures."""
-    study = results.studies["gallery"]
-    shown = []
-    for name in study.metrics["favourites"]:
-        file = f"gallery/{figures.FOLDER}/favourite_{name.replace(' × ', '_')}.webp"
-        of_pair = [run for run in study.runs if f"{run.content} × {run.style}" == name]
-        largest = max(of_pair, key=lambda run: run.size)
-        content, style = str(largest.content), str(largest.style)
-        shown.append(
-            Labelled(
-                embed(_existing(reports / file, "gallery")),
-                f"{content} painted as {style}.",
-                name,
-                f"gallery/{largest.image}",
-            )
-        )
-    return tuple(shown)
-
-
-def film(reports: Path) -> Picture:
-    """The last picture of the film, for those who want nothing to move."""
-    path = _existing(reports / "gallery" / figures.FOLDER / "process.gif", "gallery")
-    with Image.open(path) as opened:
-        opened.seek(getattr(opened, "n_frames", 1) - 1)
-        return thumbnail(opened.convert("RGB"), max(opened.size))
-
-
-def compared(params: Params, results: Results, reports: Path, data: Path) -> tuple[Labelled, ...]:
-    """The first pair of the initialization study: its originals, and what came of it from each start."""
-    study = results.studies["initialization"]
-    content, style = params.initialization.pairs[0]
-    shown = [
-        Labelled(thumbnail(_original(data, kind, name)), f"The {kind} picture, {name}.", f"{kind}: {name}", None)
-        for kind, name in (("content", content), ("style", style))
-    ]
-    for init in results.inits:
-        run = next(run for run in study.runs if (run.content, run.style, run.init) == (content, style, init))
-        picture, href = _result(reports, "initialization", run)
-        start = start_name(init)
-        shown.append(
-            Labelled(thumbnail(picture), f"{content} painted as {style}, from {start}.", f"from {start}", href)
-        )
-    return tuple(shown)
 
 
 # ── Provenance ────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -439,18 +287,18 @@ def _render(template: str, values: Mapping[str, Any]) -> str:
     environment.filters.update(
         capitalize_first=lambda text: text[:1].upper() + text[1:],
         lower_first=lambda text: text[:1].lower() + text[1:],
-        href=href,
-        layer_number=layer_number,
+        href=quote,  # pictures may have any name
         markdown_cell=markdown_cell,
         prose=prose,
         start_name=start_name,
+        strength=wording.strength,
     )
     return environment.get_template(template).render(values)
 
 
-def _template_text(name: str) -> str:
-    """A file that the page holds inside."""
-    return (Path(__file__).parent / "templates" / name).read_text("utf-8")
+def _parts(folder: str) -> list[str]:
+    """The files of one folder of the page's templates, by name."""
+    return [path.read_text("utf-8") for path in sorted((Path(__file__).parent / "templates/page" / folder).iterdir())]
 
 
 def prose(text: str) -> Any:
@@ -458,13 +306,6 @@ def prose(text: str) -> Any:
     from markupsafe import Markup
 
     return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", html.escape(text)))
-
-
-def href(path: str) -> str:
-    """A relative path as a link's target; pictures may have any name."""
-    from urllib.parse import quote
-
-    return quote(path, safe="/")
 
 
 def markdown_cell(text: str) -> str:

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from nst.params import Params
 from nst.weights import VGGWeights, vgg19
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -23,6 +24,14 @@ def data() -> Path:
     if not (folder / "content").is_dir():
         pytest.fail("data/ is not there: run `dvc pull data`")
     return folder
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory, data: Path) -> tuple[Params, Path]:
+    """Small reports of studies that were really run.  Not to be altered."""
+    from report_support import make_reports
+
+    return make_reports(tmp_path_factory.mktemp("report"))
 
 
 @pytest.fixture(scope="session")

@@ -83,11 +83,16 @@ def section(params: Params, results: Results) -> Section:
                     Column("style distance", "lower is closer"),
                 ),
                 tuple(
-                    (Cell(name), cell(each["content_distance"]), cell(each["style_distance"]))
-                    for name, each in [
-                        *values,
-                        *((f"{name} (favourite)", each) for name, each in metrics["favourites"].items()),
-                    ]
+                    (
+                        Cell(
+                            f"{run.content} × {run.style}" + (" (favourite)" if run.size != section.size else ""),
+                            href=f"{study.name}/{run.image}",
+                        ),
+                        cell(run.content_distance),
+                        cell(run.style_distance),
+                    )
+                    for run in study.runs
+                    if not run.job.endswith("film")
                 ),
             ),
         ),

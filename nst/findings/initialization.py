@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from itertools import pairwise
 
-from nst.findings.phrases import capital, path, settings, start_name, the_start
+from nst.findings.phrases import capital, cell, path, settings, start_name, the_start
 from nst.findings.records import Cell, Column, Figure, Quantity, Results, Section, Table
 from nst.layers import window
 from nst.params import Params
@@ -94,7 +94,7 @@ def starts_table(results: Results, pairs: Sequence[str] | None = None) -> Table:
             rows.append(
                 (
                     *(() if pairs else (Cell(label),)),
-                    Cell(start_name(init)),
+                    Cell(start_name(init), href=_picture(results, pair, init)),
                     *(Cell(row.shown(quantity.key), row.mean(quantity.key)) for quantity, _ in columns),
                 )
             )
@@ -104,6 +104,39 @@ def starts_table(results: Results, pairs: Sequence[str] | None = None) -> Table:
             *(() if pairs else (Column("pair", numeric=False),)),
             Column("start", numeric=False),
             *(Column(quantity.label, note) for quantity, note in columns),
+        ),
+        tuple(rows),
+    )
+
+
+def _picture(results: Results, pair: str, init: str) -> str | None:
+    """The first picture of a start; over all pairs there is no such one."""
+    runs = results.studies["initialization"].runs
+    of_pair = [run.image for run in runs if (f"{run.content} × {run.style}", run.init) == (pair, init)]
+    return f"initialization/{of_pair[0]}" if of_pair else None
+
+
+def target_table(results: Results) -> Table:
+    """What each start needs to reach the target of a pair."""
+    targets = results.studies["initialization"].metrics["target_loss"]
+    names = [start_name(init) for init in results.inits]
+    rows = []
+    for pair in results.pairs:
+        row = [Cell(pair, href=_picture(results, pair, results.inits[0])), cell(targets[pair])]
+        for quantity in (ITERATIONS, SECONDS_TO_TARGET):
+            row += [
+                Cell(start.shown(quantity.key), start.mean(quantity.key))
+                for start in (results.start(init, pair) for init in results.inits)
+            ]
+        rows.append(tuple(row))
+    return Table(
+        f"Iterations and seconds to the target, {count(results.start(results.inits[0], results.pairs[0]).runs, 'run')} "
+        "each, mean ± standard deviation",
+        (
+            Column("pair", numeric=False),
+            Column("target", "loss"),
+            *(Column(f"iterations from {name}", "fewer is faster") for name in names),
+            *(Column(f"time from {name}", "s") for name in names),
         ),
         tuple(rows),
     )

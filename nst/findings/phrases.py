@@ -65,6 +65,12 @@ def values_of(runs: Sequence[Run], key: str) -> list[float]:
     return [float(getattr(run, key)) for run in runs]
 
 
+def first_pictures(study: StudyResults, key: str, **which: str) -> dict[str, str]:
+    """By value of `key`, the picture of the first run that has it; of the runs with the values in `which`."""
+    runs = [run for run in study.runs if all(getattr(run, name) == value for name, value in which.items())]
+    return {str(getattr(run, key)): f"{study.name}/{run.image}" for run in reversed(runs)}
+
+
 def lowest(names: Sequence[str], values: Sequence[float]) -> str:
     return names[values.index(min(values))]
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from nst.findings.phrases import cell, certainty, highest, lowest, over_depth, path, settings
+from nst.findings.phrases import cell, certainty, first_pictures, highest, lowest, over_depth, path, settings
 from nst.findings.records import Cell, Chosen, Column, Figure, Results, Section, StudyResults, Table
 from nst.layers import LAYERS, layer_number
 from nst.params import Params
@@ -18,6 +18,7 @@ def section(params: Params, results: Results) -> Section:
     best, second = metrics["best_layer"], metrics["runner_up"]
     psnr, ssim, distance = ([metrics[key][layer] for layer in layers] for key in ("psnr", "ssim", "content_distance"))
     seeds = section.compare_seeds
+    pictures = first_pictures(study, "content_layer", content=section.content)
     findings = [
         over_depth("PSNR", " dB", psnr, layers, "layer"),
         over_depth("SSIM", "", ssim, layers, "layer"),
@@ -93,7 +94,7 @@ def section(params: Params, results: Results) -> Section:
                 ),
                 tuple(
                     (
-                        Cell(f"{layer_number(layer)} · {layer}", layer_number(layer)),
+                        Cell(f"{layer_number(layer)} · {layer}", layer_number(layer), pictures[layer]),
                         cell(metrics["psnr"][layer]),
                         cell(metrics["ssim"][layer]),
                         cell(metrics["content_distance"][layer]),

@@ -1,6 +1,6 @@
 """Which window of layers makes the texture."""
 
-from nst.findings.phrases import cell, certainty, highest, lowest, over_depth, path, settings
+from nst.findings.phrases import cell, certainty, first_pictures, highest, lowest, over_depth, path, settings
 from nst.findings.records import Cell, Chosen, Column, Figure, Results, Section, Table
 from nst.layers import LAYERS
 from nst.params import Params
@@ -14,6 +14,7 @@ def section(params: Params, results: Results) -> Section:
     by_window: dict[str, float] = metrics["style_distance"]
     windows, distance = list(by_window), list(by_window.values())
     best, second = metrics["best_window"], metrics["runner_up"]
+    pictures = first_pictures(study, "style_layers", style=section.style)
     findings = [
         over_depth("Style distance", "", distance, windows, "window"),
         f"It is smallest with layers {lowest(windows, distance)} ({number(min(distance))}) and largest with "
@@ -73,7 +74,10 @@ def section(params: Params, results: Results) -> Section:
             Table(
                 "Style distance by window",
                 (Column("layers", numeric=False), Column("style distance", "lower is closer")),
-                tuple((Cell(name, float(position)), cell(by_window[name])) for position, name in enumerate(windows)),
+                tuple(
+                    (Cell(name, float(position), pictures[name]), cell(by_window[name]))
+                    for position, name in enumerate(windows)
+                ),
             ),
         ),
     )

@@ -1,6 +1,7 @@
 """Every content layer with every style window."""
 
 from collections.abc import Sequence
+from operator import attrgetter
 from statistics import fmean
 
 from nst import choices, wording
@@ -127,7 +128,9 @@ def section(params: Params, results: Results) -> Section:
                 tuple(
                     (
                         Cell(label),
-                        *(cell(metrics[key][which]) for which in ("min", "median", "max")),
+                        _extreme(min(runs, key=attrgetter(key)), key),
+                        cell(metrics[key]["median"]),
+                        _extreme(max(runs, key=attrgetter(key)), key),
                         cell(chosen[key]),
                     )
                     for label, key in (("content", "content_distance"), ("style", "style_distance"))
@@ -166,6 +169,12 @@ def _certainty(params: Params, results: Results, ranks: Sequence[int]) -> str:
     if rank - max(ranks) >= metrics["margin"]:
         return f"{head}. The spread exceeds the margin: another noise could have chosen otherwise."
     return f"{head}, still ahead of the runner-up."
+
+
+def _extreme(run: Run, key: str) -> Cell:
+    """A cell's distance, leading to its picture."""
+    value = getattr(run, key)
+    return Cell(number(value), value, f"transfer/{run.image}")
 
 
 def _depends(label: str, runs: Sequence[Run], key: str, layers: Sequence[str], windows: Sequence[str]) -> list[str]:

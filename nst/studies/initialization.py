@@ -91,6 +91,12 @@ def write(params: Params, results: Mapping[Job, Result], data: Path, folder: Pat
         for index, loss in enumerate(run.losses)
     ]
     pd.DataFrame(losses).to_csv(folder / "losses.csv", index=False, lineterminator="\n", float_format="%.5g")
+    elapsed = [
+        {"job": results[job].job.name, "iteration": index, "seconds": seconds}
+        for job in runs.values()
+        for index, seconds in enumerate(results[job].timing.elapsed)
+    ]
+    pd.DataFrame(elapsed).to_csv(folder / "elapsed.csv", index=False, lineterminator="\n", float_format="%.4g")
     quality, timing = _summaries(section.inits, by_pair, targets)
     pd.DataFrame(timing).to_csv(folder / "speed.csv", index=False, lineterminator="\n", float_format="%.4g")
     pd.DataFrame(quality).to_csv(folder / "starts.csv", index=False, lineterminator="\n", float_format="%.5g")

@@ -1,0 +1,105 @@
+"""The gallery: a grid of contents and styles, favourites, and a film that one can wind by hand."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from nst import figures
+from nst.findings.phrases import start_name
+from nst.findings.records import Results, Run
+from nst.page import pictures, sources
+from nst.page.pictures import Picture, Shown
+from nst.params import Params
+from nst.wording import number
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """Contents down, styles across, originals at the edges."""
+
+    styles: tuple[Shown, ...]
+    rows: tuple[tuple[Shown, tuple[Shown, ...]], ...]
+
+
+@dataclass(frozen=True)
+class Film:
+    """One optimisation."""
+
+    moving: Picture
+    """GIF."""
+    href: str
+    still: Picture
+    """For those who want nothing to move."""
+    frames: tuple[Picture, ...]
+    iterations: tuple[int, ...]
+    """After which each frame was taken."""
+    alt: str
+    start: str
+
+
+def matrix(params: Params, results: Results, reports: Path, data: Path) -> Matrix:
+    """The pairs of the gallery's grid."""
+    study, section = results.studies["gallery"], params.gallery
+
+    def original(kind: Literal["content", "style"], name: str) -> Shown:
+        return Shown(pictures.thumbnail(sources.original(data, kind, name)), f"The {kind} picture, {name}.", name)
+
+    def painted(content: str, style: str) -> Shown:
+        run = next(
+            run
+            for run in study.runs
+            if (run.content, run.style, run.size, run.init) == (content, style, section.size, section.init)
+        )
+        return _shown(run, pictures.thumbnail(sources.result(reports, study.name, run)))
+
+    return Matrix(
+        tuple(original("style", name) for name in section.styles),
+        tuple(
+            (
+                original("content", name),
+                tuple(painted(name, style) for style in section.styles),
+            )
+            for name in section.contents
+        ),
+    )
+
+
+def favourites(results: Results, reports: Path) -> tuple[Shown, ...]:
+    """The gallery's larger pictures."""
+    study = results.studies["gallery"]
+    shown = []
+    for name in study.metrics["favourites"]:
+        file = f"gallery/{figures.FOLDER}/favourite_{name.replace(' × ', '_')}.webp"
+        of_pair = [run for run in study.runs if f"{run.content} × {run.style}" == name]
+        largest = max(of_pair, key=lambda run: run.size)
+        shown.append(_shown(largest, pictures.embed(sources.existing(reports / file, "gallery"))))
+    return tuple(shown)
+
+
+def film(params: Params, reports: Path) -> Film:
+    """The GIF, and its frames."""
+    section = params.gallery.film
+    href = f"gallery/{figures.FOLDER}/process.gif"
+    path = sources.existing(reports / href, "gallery")
+    frames = pictures.frames(path)
+    # As `nst.run` takes them: at equal distances from the start on, and the result at last.
+    last = len(frames) - 1
+    return Film(
+        moving=pictures.embed(path),
+        href=href,
+        still=frames[-1],
+        frames=frames,
+        iterations=tuple(round(index * params.gallery.iterations / last) for index in range(last + 1)),
+        alt=f"{section.pair[0]} painted as {section.pair[1]}, from {start_name(section.init)} to the result.",
+        start=start_name(section.init),
+    )
+
+
+def _shown(run: Run, picture: Picture) -> Shown:
+    return Shown(
+        picture,
+        f"{run.content} painted as {run.style}.",
+        f"{run.content} × {run.style}",
+        (("content distance", number(run.content_distance)), ("style distance", number(run.style_distance))),
+        sources.href("gallery", run),
+    )

@@ -1,0 +1,47 @@
+"""Where the page's pictures come from: files of the studies, and the originals."""
+
+from pathlib import Path
+from typing import Literal
+
+from PIL import Image
+
+from nst import images
+from nst.errors import NSTError
+from nst.findings.records import Run
+
+
+class ReportError(NSTError):
+    """A table or picture that the report needs is missing or cannot be read."""
+
+
+def existing(path: Path, study: str) -> Path:
+    """`path`, which `study` wrote.
+
+    Raises:
+        ReportError: it is not there.
+    """
+    if not path.is_file():
+        raise ReportError(f"{path}: missing; run `dvc repro {study}` first")
+    return path
+
+
+def href(study: str, run: Run) -> str:
+    """Where a run's full picture lies, relative to the folder of reports."""
+    return f"{study}/{run.image}"
+
+
+def result(reports: Path, study: str, run: Run) -> Image.Image:
+    """A run's picture.
+
+    Raises:
+        ReportError: it is not there.
+    """
+    path = reports / href(study, run)
+    if not path.is_file():
+        raise ReportError(f"{path}: missing; run `dvc repro {study}` first (or `dvc checkout {study}`)")
+    return images.read(path)
+
+
+def original(data: Path, kind: Literal["content", "style"], name: str) -> Image.Image:
+    """One of the pictures that were studied."""
+    return images.read(images.find(data / kind, name))

@@ -1,0 +1,100 @@
+"""The initialization study: its pictures by pair and start, and its losses over iterations and seconds."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from nst.findings.phrases import start_name
+from nst.findings.records import Results, Run
+from nst.page import charts, pictures, sources
+from nst.page.pictures import Shown
+from nst.params import Params
+from nst.wording import number
+
+Trace = tuple[Sequence[float], Sequence[float]]
+"""Of one run: seconds, and the loss that was known after them; the first entry is the start picture's."""
+
+
+@dataclass(frozen=True)
+class PairOfStarts:
+    """What came of a pair of pictures from each start."""
+
+    name: str
+    originals: tuple[Shown, ...]
+    results: tuple[Shown, ...]
+    """One a start, in their order."""
+    over_iterations: str
+    """SVG."""
+    over_seconds: str
+    """SVG."""
+
+
+def pairs(
+    params: Params, results: Results, traces: Mapping[str, Trace], reports: Path, data: Path
+) -> tuple[PairOfStarts, ...]:
+    """One a pair.
+
+    Args:
+        traces: by name of the job.
+    """
+    study = results.studies["initialization"]
+    told = []
+    for content, style in params.initialization.pairs:
+        name = f"{content} × {style}"
+        runs = {
+            init: [run for run in study.runs if (run.content, run.style, run.init) == (content, style, init)]
+            for init in results.inits
+        }
+        target = study.metrics["target_loss"][name]
+        told.append(
+            PairOfStarts(
+                name,
+                (
+                    Shown(
+                        pictures.thumbnail(sources.original(data, "content", content)),
+                        f"The content picture, {content}.",
+                        f"content: {content}",
+                    ),
+                    Shown(
+                        pictures.thumbnail(sources.original(data, "style", style)),
+                        f"The style picture, {style}.",
+                        f"style: {style}",
+                    ),
+                ),
+                tuple(_shown(reports, init, each[0]) for init, each in runs.items()),
+                charts.loss_curves(
+                    name,
+                    {
+                        start_name(init): [
+                            charts.Curve(range(len(traces[run.job][1])), traces[run.job][1]) for run in each
+                        ]
+                        for init, each in runs.items()
+                    },
+                    x_label="iterations",
+                    target=target,
+                ),
+                charts.loss_curves(
+                    name,
+                    {start_name(init): [charts.Curve(*traces[run.job]) for run in each] for init, each in runs.items()},
+                    x_label="seconds",
+                    target=target,
+                ),
+            )
+        )
+    return tuple(told)
+
+
+def _shown(reports: Path, init: str, run: Run) -> Shown:
+    name = start_name(init)
+    return Shown(
+        pictures.thumbnail(sources.result(reports, "initialization", run)),
+        f"{run.content} painted as {run.style}, from {name}.",
+        f"from {name}",
+        (
+            ("content distance", number(run.content_distance)),
+            ("style distance", number(run.style_distance)),
+            ("SSIM", number(run.ssim)),
+        ),
+        sources.href("initialization", run),
+        init,
+    )

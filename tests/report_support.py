@@ -1,0 +1,34 @@
+"""A small set of reports: every study, really run, at 48 px with two iterations."""
+
+from pathlib import Path
+
+import yaml
+from engine_support import DATA, ROOT
+
+from nst import params, report, run, studies
+from nst.params import Params
+
+ITERATIONS = 2
+
+
+def make_reports(folder: Path) -> tuple[Params, Path]:
+    """What was studied, and the folder of reports, with the two pages."""
+    values = yaml.safe_load((ROOT / "params.yaml").read_text("utf-8"))
+    for study in params.STUDIES:
+        values[study].pop("iterations", None)
+    values |= {"size": 48, "iterations": ITERATIONS}
+    values["reconstruction"] |= {"layers": "1-3"}
+    values["synthesis"] |= {"windows": ["1-2", "2-3"]}
+    values["transfer"] |= {"content_layers": "1-4", "style_windows": ["1-2", "2-3", "3-4"]}
+    values["initialization"] |= {"seeds": [0, 1], "content_layer": "conv2_2", "style_layers": "1-3"}
+    values["gallery"] |= {"favourite_size": 64, "film": {**values["gallery"]["film"], "frames": 2}}
+    (folder / "params.yaml").write_text(yaml.safe_dump(values), "utf-8")
+    given = params.load(folder / "params.yaml")
+    reports = folder / "reports"
+    for name in params.STUDIES:
+        study, resolved, results = studies.load(name), studies.resolve(given, reports), {}
+        while missing := [job for job in study.jobs(resolved, results) if job not in results]:
+            results |= {job: run.run_job(job, run.inputs(job, DATA)) for job in missing}
+        study.write(resolved, results, DATA, reports / name)
+    report.write(given, reports, DATA)
+    return given, reports

@@ -25,7 +25,7 @@ for (const root of document.querySelectorAll("[data-linked]")) {
     const cell = cells.get(key), small = cell.querySelector("img"), large = part("full").querySelector("img");
     light(key);
     Object.assign(large, { src: small.src, alt: small.alt });
-    part("full").href = cell.href;
+    part("full").setAttribute("href", cell.getAttribute("href"));
     part("title").textContent = cell.dataset.title;
     part("best").hidden = !("best" in cell.dataset);
     part("front").hidden = !("front" in cell.dataset);

@@ -70,5 +70,5 @@ for (const place of document.querySelectorAll("[data-table]")) {
   const told = made("output");
   button.addEventListener("click", async () => { told.textContent = (await copied(csv(table))) ? "copied" : "the browser does not allow it"; });
   tools.append(button, told);
-  place.prepend(tools);
+  place[rows.length > 5 ? "prepend" : "append"](tools);
 }

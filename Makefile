@@ -1,6 +1,7 @@
 # make            what there is to make
 # make repro      install, fetch the data, run every study that is out of date
 # make test       install, then all checks
+# make compare    set this run beside another revision's: make compare REV=HEAD~1
 
 PYTHON ?= python3
 VENV := .venv
@@ -11,11 +12,12 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export VIRTUAL_ENV := $(CURDIR)/$(VENV)
 unexport PYTHONHOME
 
-.PHONY: help install repro test lint format lock clean distclean
+.PHONY: help install repro compare test lint format lock clean distclean
 
 help:
 	@echo 'make repro      install, fetch the data, run every study that is out of date'
 	@echo 'make test       install, then all checks: ruff, mypy, pytest'
+	@echo 'make compare    set this run beside another: REV=HEAD~1, a branch, a tag, an experiment'
 	@echo 'make lint       ruff and mypy alone;  make format  rewrites what ruff can'
 	@echo 'make lock       write the installed versions to requirements.lock'
 	@echo 'make clean      remove logs and tool caches;  make distclean  also .venv and finished jobs'
@@ -38,6 +40,9 @@ data: data.dvc | $(INSTALLED)
 # $$PPID is this make: when it goes, whatever was started goes too.
 repro: $(INSTALLED) data
 	@exec env NST_OWNER=$$PPID python -m flows.up -- dvc repro
+
+compare: $(INSTALLED)
+	@python -m flows.compare '$(REV)'
 
 test: lint data
 	pytest

@@ -5,7 +5,6 @@ Both are drawn from what the studies wrote; the same results give the same bytes
 
 import csv
 import hashlib
-import html
 import json
 import platform
 import re
@@ -14,15 +13,13 @@ from dataclasses import dataclass, fields
 from importlib import metadata
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import yaml
 
-from nst import findings, tables, weights, wording
+from nst import findings, tables, weights
 from nst.claims import agreement, claims
 from nst.findings.definitions import definitions
 from nst.findings.initialization import headline, starts_table, target_table
-from nst.findings.phrases import start_name
 from nst.findings.records import Results, Run, Start, StudyResults
 from nst.findings.runs import full_table, time_table
 from nst.layers import window
@@ -30,6 +27,7 @@ from nst.page import gallery, grid, opening, pictures, starts, strips
 from nst.page.sources import ReportError, existing
 from nst.params import STUDIES, Params, Settings
 from nst.studies.initialization import ALL_PAIRS
+from nst.templating import render
 
 PAGE = "index.html"
 README = "README.md"
@@ -97,7 +95,7 @@ def write(params: Params, reports: Path, data: Path, commit: Commit | None = Non
         "results": results,
     }
     (reports / PAGE).write_text(_page(params, results, reports, data, shared), "utf-8")
-    (reports / README).write_text(_render("README.md.j2", shared), "utf-8")
+    (reports / README).write_text(render("README.md.j2", shared), "utf-8")
 
 
 def _page(params: Params, results: Results, reports: Path, data: Path, shared: Mapping[str, Any]) -> str:
@@ -125,7 +123,7 @@ def _page(params: Params, results: Results, reports: Path, data: Path, shared: M
         # Each script has names of its own.
         "script": '"use strict";\n' + "".join(f"{{\n{text}}}\n" for text in _parts("script")),
     }
-    return _render("page/index.html.j2", {**shared, **shown})
+    return render("page/index.html.j2", {**shared, **shown})
 
 
 def read(reports: Path) -> Results:
@@ -273,41 +271,6 @@ def _version(package: str) -> str:
 # ── Pages ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _render(template: str, values: Mapping[str, Any]) -> str:
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("nst", "templates"),
-        autoescape=template.endswith(".html.j2"),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    environment.filters.update(
-        capitalize_first=lambda text: text[:1].upper() + text[1:],
-        lower_first=lambda text: text[:1].lower() + text[1:],
-        href=quote,  # pictures may have any name
-        markdown_cell=markdown_cell,
-        prose=prose,
-        start_name=start_name,
-        strength=wording.strength,
-    )
-    return environment.get_template(template).render(values)
-
-
 def _parts(folder: str) -> list[str]:
     """The files of one folder of the page's templates, by name."""
     return [path.read_text("utf-8") for path in sorted((Path(__file__).parent / "templates/page" / folder).iterdir())]
-
-
-def prose(text: str) -> Any:
-    """HTML of a sentence in which `names` stand between backticks."""
-    from markupsafe import Markup
-
-    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", html.escape(text)))
-
-
-def markdown_cell(text: str) -> str:
-    """Text that stays in its cell of a Markdown table."""
-    return text.replace("|", "\\|")

@@ -127,7 +127,7 @@ def loss_curves(title: str, starts: Mapping[str, Sequence[Curve]], *, x_label: s
     with rc_context(_STYLE):
         figure, axes = _axes(3.9, 2.7)
         for (name, runs), colour in zip(starts.items(), _SERIES, strict=False):
-            x, values = _together(runs)
+            x, values = together(runs)
             axes.fill_between(x, values.min(axis=0), values.max(axis=0), color=colour, alpha=0.25, linewidth=0)
             axes.plot(x, np.median(values, axis=0), color=colour, label=name)
         axes.axhline(target, color=_SOFT, linestyle=(0, (4, 3)), linewidth=1)
@@ -139,7 +139,7 @@ def loss_curves(title: str, starts: Mapping[str, Sequence[Curve]], *, x_label: s
         return _inline(figure, f"{title}: loss against {x_label}", ())
 
 
-def _together(runs: Sequence[Curve]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def together(runs: Sequence[Curve]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Places on the x axis that all runs reach, and (runs, places) their values there."""
     longest = max(runs, key=lambda run: len(run.x))
     x = np.linspace(max(run.x[0] for run in runs), min(run.x[-1] for run in runs), len(longest.x))

@@ -115,7 +115,7 @@ def _page(params: Params, results: Results, reports: Path, data: Path, shared: M
         "gallery": gallery.matrix(params, results, reports, data),
         "favourites": gallery.favourites(results, reports),
         "film": film,
-        "film_frames": json.dumps([(n, frame.uri) for n, frame in zip(film.iterations, film.frames, strict=True)]),
+        "film_frames": json.dumps([(told, frame.uri) for told, frame in zip(film.moments, film.frames, strict=True)]),
         "figure": lambda figure: pictures.embed(reports / figure.path),
         "full": {name: full_table(study) for name, study in results.studies.items()},
         "checksums": [(name, f"`{digest}`") for name, digest in origin.weights + origin.data],

@@ -31,8 +31,8 @@ class Film:
     still: Picture
     """For those who want nothing to move."""
     frames: tuple[Picture, ...]
-    iterations: tuple[int, ...]
-    """After which each frame was taken."""
+    moments: tuple[str, ...]
+    """When each frame was taken."""
     alt: str
     start: str
 
@@ -82,14 +82,20 @@ def film(params: Params, reports: Path) -> Film:
     href = f"gallery/{figures.FOLDER}/process.gif"
     path = sources.existing(reports / href, "gallery")
     frames = pictures.frames(path)
-    # As `nst.run` takes them: at equal distances from the start on, and the result at last.
-    last = len(frames) - 1
+    iterations = params.gallery.iterations
+    # As `nst.run` takes them, and the result at last.
+    taken = sorted({iterations, *(round(index * iterations / section.frames) for index in range(section.frames))})
+    count = max(frames) + 1
     return Film(
         moving=pictures.embed(path),
         href=href,
-        still=frames[-1],
-        frames=frames,
-        iterations=tuple(round(index * params.gallery.iterations / last) for index in range(last + 1)),
+        still=frames[count - 1],
+        frames=tuple(frames.values()),
+        # A GIF does not keep pictures that are equal, and L-BFGS may stop early: then it is not known when.
+        moments=tuple(
+            f"after {taken[index]} iterations" if count == len(taken) else f"picture {index + 1} of {count}"
+            for index in frames
+        ),
         alt=f"{section.pair[0]} painted as {section.pair[1]}, from {start_name(section.init)} to the result.",
         start=start_name(section.init),
     )

@@ -59,15 +59,15 @@ def thumbnail(picture: Image.Image, longest: int = LONGEST, quality: int = 80) -
     return Picture(_uri(buffer.getvalue(), "image/webp"), *small.size)
 
 
-def frames(path: Path) -> tuple[Picture, ...]:
-    """The pictures of a GIF, first and last included."""
-    shown = []
+def frames(path: Path) -> dict[int, Picture]:
+    """The pictures of a GIF by their number, from 0; first and last included."""
+    shown = {}
     with Image.open(path) as film:
         last = getattr(film, "n_frames", 1) - 1
         for index in sorted({round(i * last / (MOST_FRAMES - 1)) for i in range(MOST_FRAMES)}):
             film.seek(index)
-            shown.append(thumbnail(film.convert("RGB"), max(film.size)))
-    return tuple(shown)
+            shown[index] = thumbnail(film.convert("RGB"), max(film.size))
+    return shown
 
 
 def _uri(content: bytes, mime: str) -> str:

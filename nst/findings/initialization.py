@@ -136,7 +136,7 @@ def target_table(results: Results) -> Table:
             Column("pair", numeric=False),
             Column("target", "loss"),
             *(Column(f"iterations from {name}", "fewer is faster") for name in names),
-            *(Column(f"time from {name}", "s") for name in names),
+            *(Column(f"time from {name}", "s, less is faster") for name in names),
         ),
         tuple(rows),
     )

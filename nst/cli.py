@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from nst.run import Inputs
 
 DEFAULT_SIZE = 512
-DEFAULT_ITERATIONS = 200
+DEFAULT_ITERATIONS = 60
 DEFAULT_CONTENT_LAYERS = "conv4_2"
 DEFAULT_STYLE_LAYERS = "conv1_1,conv2_1,conv3_1,conv4_1,conv5_1"
 

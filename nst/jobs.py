@@ -16,6 +16,9 @@ Pooling = Literal["max", "average"]
 Parametrization = Literal["pixels", "fourier"]
 Noise = Literal["uniform", "normal", "pink"]
 
+LEARNING_RATE = 0.04
+"""Of Adam, unless something else is asked for: about what a pixel moves in one step."""
+
 
 @dataclass(frozen=True)
 class Job:

@@ -8,7 +8,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from nst.jobs import Optimizer
+from nst.jobs import LEARNING_RATE, Optimizer
 from nst.parametrize import Parametrization
 
 _LINE_SEARCH = 25
@@ -53,13 +53,13 @@ def minimize(
     *,
     iterations: int,
     optimizer: Optimizer = "adam",
-    learning_rate: float = 0.05,
+    learning_rate: float = LEARNING_RATE,
     on_iteration: Callable[[State], None] | None = None,
 ) -> Outcome:
     """Lower `objective` from the picture `start` (B, 3, H, W), which must be in [0, 1]; so is every picture after it.
 
-    Adam (Kingma & Ba 2015, with β₂ = 0.99) with the given learning rate, or L-BFGS with a strong Wolfe line search,
-    which finds its own steps.  L-BFGS stops before `iterations` when it finds no lower point.
+    Adam (Kingma & Ba 2015, with β₁ = 0.8 and β₂ = 0.99) with the given learning rate, or L-BFGS with a strong Wolfe
+    line search, which finds its own steps.  L-BFGS stops before `iterations` when it finds no lower point.
     """
     # torch's L-BFGS needs a contiguous variable.
     variable = parametrization.encode(start.clamp(0, 1)).contiguous().requires_grad_()
@@ -117,8 +117,9 @@ class _Stepper(Protocol):
 class _Adam:
     """Kingma & Ba (2015), algorithm 1.  torch's own gives the same numbers, and takes a second longer to import."""
 
-    _BETA_1 = 0.9
-    # A shorter memory of squared gradients than the paper's 0.999: runs have about a hundred steps, not thousands.
+    # Shorter memories than the paper's 0.9 and 0.999: runs have some tens of steps, not thousands.  With 0.8 instead of
+    # 0.9, and twice the learning rate, 40 steps of a transfer get lower than 60.
+    _BETA_1 = 0.8
     _BETA_2 = 0.99
     _EPSILON = 1e-8
 

@@ -56,10 +56,6 @@ class Sigmoid:
         pass
 
 
-_SLOPE = 4.0
-"""What a sigmoid divides by about 0: the same learning rate suits both ways into gamut."""
-
-
 class _Cut(torch.autograd.Function):
     """Cut to [0, 1], with the gradient of the identity except where it would lead further out (projected gradient)."""
 
@@ -108,13 +104,13 @@ class Fourier:
         self._decorrelate = torch.linalg.inv(self._colours)
 
     def encode(self, pictures: Tensor) -> Tensor:
-        values = Sigmoid().encode(pictures) if self._smooth else (pictures - 0.5) * _SLOPE
+        values = Sigmoid().encode(pictures) if self._smooth else pictures - 0.5
         spectrum = torch.fft.rfft2(torch.einsum("ij,bjhw->bihw", self._decorrelate, values))
         return torch.view_as_real(spectrum / self._scale).contiguous()
 
     def decode(self, variable: Tensor) -> Tensor:
         values = self.values(variable)
-        return torch.sigmoid(values) if self._smooth else _Cut.apply(0.5 + values / _SLOPE)
+        return torch.sigmoid(values) if self._smooth else _Cut.apply(0.5 + values)
 
     def values(self, variable: Tensor) -> Tensor:
         """The pictures before they are brought into gamut, about 0: linear in the variable."""

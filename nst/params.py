@@ -18,7 +18,7 @@ from pydantic import (
 )
 
 from nst.errors import NSTError, ParamsError
-from nst.jobs import Init, Job, Noise, Optimizer, Parametrization, Pooling, Precision, Task
+from nst.jobs import LEARNING_RATE, Init, Job, Noise, Optimizer, Parametrization, Pooling, Precision, Task
 from nst.layers import layer_name, parse_layers
 
 RECOMMENDED = "recommended"
@@ -82,9 +82,9 @@ class Settings(_Frozen):
 
     size: int = Field(192, ge=32, le=4096)
     """Longest side of every picture, px."""
-    iterations: int = Field(100, ge=1, le=100_000)
+    iterations: int = Field(60, ge=1, le=100_000)
     optimizer: Optimizer = "adam"
-    learning_rate: float = Field(0.08, gt=0, le=10)
+    learning_rate: float = Field(LEARNING_RATE, gt=0, le=10)
     """Of Adam; L-BFGS finds its own steps."""
     precision: Precision = "auto"
     """Of the features while optimising; "auto" is bfloat16 where the hardware accelerates it."""

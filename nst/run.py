@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from nst.vgg import Encoder
 
 ENGINE = (
-    "images", "init", "jobs", "layers", "losses", "metrics", "optimize", "parametrize", "results", "run",
+    "fused", "images", "init", "jobs", "layers", "losses", "metrics", "optimize", "parametrize", "results", "run",
     "style_metrics", "vgg", "weights",
 )  # fmt: skip
 """The modules that a result depends on: a change in one of them makes results stale."""

@@ -1,8 +1,8 @@
-"""Finished jobs on disk, one file each, in the form in which Prefect persists a task's result.
+"""Finished jobs in a folder or a bucket, one file each, in the form in which Prefect persists a task's result.
 
-Prefect's own local folder would do but for two things: it writes in place, so that a kill leaves half a
-file, and on reading it follows whatever serializer the file names, `pickle` included.  This one renames whole
-files into place and reads plain JSON only.
+Prefect's own storage would do but for two things: a folder is written in place, so that a kill leaves half a file,
+and on reading it follows whatever serializer the file names, `pickle` included.  Ours renames whole files into
+place and reads plain JSON only.
 """
 
 import json
@@ -12,9 +12,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from prefect.filesystems import LocalFileSystem
+from prefect.filesystems import LocalFileSystem, RemoteFileSystem
 from prefect.serializers import JSONSerializer
 
+from flows.errors import ClusterError
 from nst.errors import ResultError
 from nst.jobs import Job
 from nst.results import Result
@@ -69,21 +70,76 @@ class ResultFolder(LocalFileSystem):
         return self.read_path(path)
 
 
+class ResultBucket(RemoteFileSystem):
+    """A place that fsspec reaches by URL, like s3://bucket/prefix; its files appear whole, and are never unpickled.
+
+    Whose it is and where it listens is for the environment to say, here and on the workers (AWS_ACCESS_KEY_ID,
+    AWS_ENDPOINT_URL, …).
+    """
+
+    _block_type_name = "Bucket of job results"
+    _block_type_slug = "nst-result-bucket"
+
+    def read_path(self, path: str, _sync: bool | None = None) -> bytes:  # type: ignore[override]
+        """As `ResultFolder.read_path`."""
+        try:
+            content: bytes = self.filesystem.cat_file(self._resolve_path(path))
+        except FileNotFoundError as error:
+            raise ValueError(f"{self.basepath}: no {path}") from error
+        _plain(content)
+        return content
+
+    async def aread_path(self, path: str) -> bytes:
+        """As `read_path`."""
+        return self.read_path(path)
+
+    def write_path(self, path: str, content: bytes, _sync: bool | None = None) -> str:  # type: ignore[override]
+        """Writes the file in one request."""
+        target = self._resolve_path(path)
+        self.filesystem.pipe_file(target, content)
+        return target
+
+    async def awrite_path(self, path: str, content: bytes) -> str:
+        """As `write_path`."""
+        return self.write_path(path, content)
+
+
+Storage = ResultFolder | ResultBucket
+
+
+def storage(place: str) -> Storage:
+    """The storage at this folder or URL.
+
+    Raises:
+        ClusterError: there is no means to reach such a URL.
+    """
+    if "://" not in place:
+        return ResultFolder(basepath=place)
+    bucket = ResultBucket(basepath=place, settings={"use_listings_cache": False})
+    try:
+        bucket.filesystem  # noqa: B018  (finds out whether the package for it is installed)
+    except (RuntimeError, ValueError, ImportError) as error:
+        raise ClusterError(f"NST_CACHE = {place!r}: {error.__cause__ or error}") from None
+    return bucket
+
+
 def file_name(key: str) -> str:
     """Name of the file for the job with this key (see `nst.run.key`)."""
     return f"{key}.json"
 
 
-def load(folder: Path, key: str, job: Job) -> Result | None:
+def load(place: Storage, key: str, job: Job) -> Result | None:
     """The finished job, or None when there is none.
 
     Raises:
         ResultError: the file was cut short or altered, or belongs to another job.
     """
     try:
-        content = (folder / file_name(key)).read_bytes()
-    except FileNotFoundError:
-        return None
+        content = place.read_path(file_name(key))
+    except ValueError as error:
+        if isinstance(error.__cause__, FileNotFoundError):
+            return None
+        raise ResultError(f"not a stored result: {error}") from None
     try:
         result = Result.from_dict(json.loads(_plain(content)))
     except (ValueError, KeyError, TypeError) as error:
@@ -93,18 +149,19 @@ def load(folder: Path, key: str, job: Job) -> Result | None:
     return result
 
 
-def store(folder: Path, key: str, value: dict[str, Any]) -> None:
+def store(place: Storage, key: str, value: dict[str, Any]) -> None:
     """Writes a finished job that came from a worker with a disk of its own."""
     from prefect.results import ResultStore
 
-    folder.mkdir(parents=True, exist_ok=True)
-    results = ResultStore(result_storage=ResultFolder(basepath=str(folder)), serializer=SERIALIZER)
-    results.write(value, key=file_name(key))
+    ResultStore(result_storage=place, serializer=SERIALIZER).write(value, key=file_name(key))
 
 
-def discard(folder: Path, key: str) -> None:
+def discard(place: Storage, key: str) -> None:
     """Removes a file that `load` could not read."""
-    (folder / file_name(key)).unlink(missing_ok=True)
+    if isinstance(place, ResultBucket):
+        place.filesystem.rm_file(place._resolve_path(file_name(key)))
+    else:
+        place._resolve_path(file_name(key)).unlink(missing_ok=True)
 
 
 def _plain(content: bytes) -> str:

@@ -1,213 +1,168 @@
-"""What a flow needs around it: Prefect's API and a Dask cluster.  What is started here is always stopped."""
+"""The Dask cluster: one that was given by address, or one of our own, which is always stopped."""
 
 import logging
 import os
 import signal
-import socket
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any
 
-from flows import processes
-from flows.settings import ROOT, Settings
-from nst.errors import NSTError
+from flows.errors import ClusterError
+from flows.settings import Settings
 
 if TYPE_CHECKING:
-    from distributed import LocalCluster
-
-API = "PREFECT_API_URL"
-
-QUIET_AND_OFFLINE = {
-    "DO_NOT_TRACK": "1",
-    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-    "PREFECT_LOGGING_TO_API_ENABLED": "false",
-    "PREFECT_LOGGING_LEVEL": "CRITICAL",  # a failed job is told in one line by `flows.study`
-    "PREFECT_LOGGING_INTERNAL_LEVEL": "CRITICAL",
-    "PREFECT_SERVER_LOGGING_LEVEL": "CRITICAL",
-    "PREFECT_CLI_PROMPT": "false",
-    "PREFECT_CLIENT_MAX_RETRIES": "2",  # of 5: a server that is gone is noticed in seconds, not minutes
-    "DASK_LOGGING__DISTRIBUTED": "critical",
-    "DASK_DISTRIBUTED__DIAGNOSTICS__NVML": "false",
-}
-"""Defaults for this process and all it starts; a variable that is already set is left alone."""
+    from distributed import SpecCluster
 
 
-class ClusterError(NSTError):
-    """Prefect's API or the Dask cluster cannot be reached or started."""
-
-
-@dataclass(frozen=True)
-class Services:
-    """Where the two are."""
-
-    api: str
-    dask: str
-
-
-def prepare_environment() -> None:
-    """Sets what Prefect and Dask read when they are imported; call it first."""
-    home = ROOT / ".prefect"
-    for name, value in {**QUIET_AND_OFFLINE, "PREFECT_HOME": str(home)}.items():
-        os.environ.setdefault(name, value)
-
-
-@contextmanager
-def services(settings: Settings, workers: int) -> Iterator[Services]:
-    """Prefect's API and a Dask cluster: those given by address, and temporary ones for what was not given.
-
-    The two start side by side, each taking some seconds.
-
-    Raises:
-        ClusterError: one of them does not answer.
-    """
-    for name in ("client", "worker", "scheduler", "nanny", "core"):  # Dask's defaults name these one by one
+def quiet() -> None:
+    """Leaves it to us to say what happened; Dask's defaults name these loggers one by one."""
+    for name in ("client", "worker", "scheduler", "nanny", "core"):
         logging.getLogger(f"distributed.{name}").setLevel(logging.CRITICAL)
-    check_given(settings)
-    with ExitStack() as stack:
-        api, dask = os.environ.get(API), settings.dask_address
-        server = None if api else stack.enter_context(_server())
-        if dask is None:
-            dask = stack.enter_context(local_cluster(settings, workers))
-        if server:
-            _wait_for_server(server, settings.server_timeout)
-            api = server.url
-        yield Services(str(api), dask)
 
 
-def check_given(settings: Settings) -> None:
-    """Looks whether what was given by address is there.
+def check_given(settings: Settings) -> str | None:
+    """The scheduler that was given by address, if one was.
 
     Raises:
-        ClusterError: it is not.
+        ClusterError: it does not answer.
     """
-    url = os.environ.get(API)
-    if url and not any(api_answers(url) for _ in range(2)):
-        raise ClusterError(f"Prefect's API at {url} does not answer; unset {API} to have a temporary one started")
-    if settings.dask_address:
+    address = settings.dask_address
+    if address:
         from distributed import Client
 
         try:
-            Client(settings.dask_address, timeout=settings.cluster_timeout, set_as_default=False).close()
+            Client(address, timeout=settings.cluster_timeout, set_as_default=False).close()
         except (OSError, ValueError) as error:
-            raise ClusterError(f"no Dask scheduler answers at {settings.dask_address}: {error}") from None
-
-
-@dataclass(frozen=True)
-class _Server:
-    process: "subprocess.Popen[bytes]"
-    url: str
-    log: Path
+            raise ClusterError(f"no Dask scheduler answers at {address}: {error}") from None
+    return address
 
 
 @contextmanager
-def _server() -> Iterator[_Server]:
-    """A temporary API on a free loopback port, which may not answer yet."""
-    port = _free_port()
-    log = Path(os.environ["PREFECT_HOME"]) / "server.log"
-    log.parent.mkdir(parents=True, exist_ok=True)
-    environment = {
-        **os.environ,
-        "PREFECT_SERVER_UI_ENABLED": "false",
-        "PREFECT__SERVER_EPHEMERAL": "1",
-        "PREFECT__SERVER_FINAL": "1",
-        "PREFECT_SERVER_LOGGING_LEVEL": "ERROR",  # to the file
-        "PREFECT_LOGGING_LEVEL": "ERROR",
-    }
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "flows.server", str(port), str(os.getpid())],
-            cwd=ROOT,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            start_new_session=True,  # Ctrl-C is for us; we stop the server when the flow has ended
-        )
-    try:
-        yield _Server(process, f"http://127.0.0.1:{port}/api", log)
-    finally:
-        processes.stop(process)
+def own_cluster(settings: Settings, workers: int) -> Iterator[str]:
+    """A cluster of the kind that the settings name; yields the scheduler's address.
 
-
-def _wait_for_server(server: _Server, timeout: float) -> None:
-    deadline = time.monotonic() + timeout
-    while not api_answers(server.url):
-        if server.process.poll() is not None:
-            raise ClusterError(f"Prefect's API ended while starting: see {server.log}")
-        if time.monotonic() > deadline:
-            raise ClusterError(
-                f"Prefect's API did not answer within {timeout:.0f} s: see {server.log}, "
-                "or give it longer with NST_SERVER_TIMEOUT"
-            )
-        time.sleep(0.1)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def api_answers(url: str) -> bool:
-    """Whether a healthy Prefect API is there."""
-    import httpx
-
-    with suppress(httpx.HTTPError, httpx.InvalidURL):
-        return httpx.get(f"{url.rstrip('/')}/health", timeout=5.0).status_code == 200
-    return False
-
-
-@contextmanager
-def local_cluster(settings: Settings, workers: int) -> Iterator[str]:
-    """Worker processes on this machine, each running one job at a time; yields the scheduler's address."""
+    Raises:
+        ClusterError: it cannot be started.
+    """
     import dask
-    from distributed import LocalCluster
 
-    with dask.config.set(_worker_config(settings.threads)):
-        cluster = LocalCluster(
-            n_workers=workers,
-            threads_per_worker=1,
-            processes=True,
-            memory_limit=settings.memory_limit if settings.memory_limit != "0" else None,
-            dashboard_address="127.0.0.1:0",
-            preload=["flows.worker"],
-            silence_logs=logging.CRITICAL,
-        )
+    with dask.config.set(_config(settings)):
+        cluster = start(settings, workers)
     try:
         yield cluster.scheduler_address
     except (KeyboardInterrupt, ClusterError):  # a job in the middle would be waited for
-        _kill_workers(cluster)
+        _kill_local_workers(cluster)
         raise
     finally:
         cluster.close()
 
 
-def _worker_config(threads: int) -> dict[str, object]:
-    """Dask's options for workers whose memory torch manages.
+def start(settings: Settings, workers: int) -> "SpecCluster":
+    """Starts the cluster that the settings name, each of its workers running one job at a time.
+
+    Raises:
+        ClusterError: its package is not installed, or it does not take the options it was given.
+    """
+    starter = {"local": _local, "cuda": _cuda, "slurm": _slurm}[settings.cluster]
+    try:
+        return starter(settings, workers)
+    except ImportError as error:
+        raise ClusterError(f"NST_CLUSTER={settings.cluster}: {error.msg}: see docs/cluster.md") from None
+    except (TypeError, ValueError, RuntimeError, OSError) as error:
+        text = " ".join(str(error).split())
+        raise ClusterError(
+            f"NST_CLUSTER={settings.cluster} with NST_CLUSTER_OPTIONS={settings.cluster_options}: {text}"
+        ) from None
+
+
+def _local(settings: Settings, workers: int) -> "SpecCluster":
+    from distributed import LocalCluster
+
+    return LocalCluster(**{"n_workers": workers, **_on_this_machine(settings), **settings.cluster_options})
+
+
+def _cuda(settings: Settings, _workers: int) -> "SpecCluster":
+    """One worker for each GPU, or for each that CUDA_VISIBLE_DEVICES names.
+
+    Each sees all GPUs, its own first, which is the one that torch takes.
+    """
+    from dask_cuda import LocalCUDACluster
+
+    offers = {"resources": settings.job_resources}
+    counts = {"n_workers": settings.workers} if settings.workers else {}
+    # Of a GPU's memory torch is the only user, and there is nothing to spill.
+    options = {**_on_this_machine(settings), **offers, **counts, "device_memory_limit": 0}
+    return LocalCUDACluster(**{**options, **settings.cluster_options})
+
+
+def _slurm(settings: Settings, workers: int) -> "SpecCluster":
+    """As many batch jobs of one worker each as NST_WORKERS says, or as many as NST_CLUSTER_OPTIONS asks for."""
+    from dask_jobqueue import SLURMCluster
+
+    exports = [f"export {name}={value}" for name, value in worker_environment(settings.threads).items()]
+    options: dict[str, Any] = {
+        "n_workers": workers,
+        "cores": settings.threads,
+        "processes": 1,
+        "memory": settings.memory_limit if settings.memory_limit not in ("auto", "0") else "4GB",
+        "job_script_prologue": exports,
+        "worker_extra_args": ["--nthreads", "1", "--preload", "flows.worker", *_offered(settings)],
+        "silence_logs": logging.CRITICAL,
+    }
+    given = settings.cluster_options
+    both = {**options, **given}
+    for name in ("job_script_prologue", "worker_extra_args"):  # in addition to ours
+        both[name] = [*options[name], *given.get(name, [])]
+    return SLURMCluster(**both)
+
+
+def _offered(settings: Settings) -> list[str]:
+    """What each worker offers: the resources that one job takes."""
+    offers = " ".join(f"{name}={amount:g}" for name, amount in settings.job_resources.items())
+    return ["--resources", f"'{offers}'"] if offers else []
+
+
+def _on_this_machine(settings: Settings) -> dict[str, Any]:
+    return {
+        "threads_per_worker": 1,
+        "memory_limit": settings.memory_limit if settings.memory_limit != "0" else None,
+        "dashboard_address": "127.0.0.1:0",
+        "preload": ["flows.worker"],
+        "silence_logs": logging.CRITICAL,
+        **({"resources": settings.resources} if settings.resources else {}),
+    }
+
+
+def worker_environment(threads: int) -> dict[str, int]:
+    """Environment variables for workers whose memory torch manages.
 
     Dask has workers give memory back at once (MALLOC_TRIM_THRESHOLD_ = 64 KiB).  For jobs that want the same large
-    blocks again and again, that made an iteration half as long again (192 px: 118 ms, not 77).  It would also pause
-    a worker that holds much memory until it holds less, which may be never; ending it at the limit is enough.
+    blocks again and again, that made an iteration half as long again (192 px: 118 ms, not 77).
     """
-    environment = {
+    return {
         **dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), threads),
         "MALLOC_TRIM_THRESHOLD_": 256 << 20,
         "MALLOC_MMAP_THRESHOLD_": 64 << 20,
     }
+
+
+def _config(settings: Settings) -> dict[str, object]:
+    """Dask's options that are no arguments of a cluster's class.
+
+    Dask would pause a worker that holds much memory until it holds less, which may be never; ending it at the limit
+    is enough.  A job that has killed as many workers as it has tries is not given another.
+    """
+    environment = worker_environment(settings.threads)
     return {
         **{f"distributed.nanny.pre-spawn-environ.{name}": value for name, value in environment.items()},
         **{f"distributed.worker.memory.{name}": False for name in ("target", "spill", "pause")},
+        "distributed.scheduler.allowed-failures": settings.retries,
     }
 
 
-def _kill_workers(cluster: "LocalCluster") -> None:
+def _kill_local_workers(cluster: "SpecCluster") -> None:
     for nanny in cluster.workers.values():
-        nanny.auto_restart = False
-        if nanny.pid:
+        if pid := getattr(nanny, "pid", None):  # a batch job has none
+            nanny.auto_restart = False
             with suppress(OSError):
-                os.kill(nanny.pid, signal.SIGKILL)
+                os.kill(pid, signal.SIGKILL)

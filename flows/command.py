@@ -5,16 +5,13 @@ import sys
 from collections.abc import Callable
 
 from flows import processes
-from flows.cluster import ClusterError, prepare_environment
+from flows.api import prepare_environment
+from flows.errors import ClusterError, JobsFailedError
 from nst.errors import NSTError
 
 WRONG_INPUT = 2
 INTERRUPTED = 130
 TERMINATED = 143
-
-
-class JobsFailedError(Exception):
-    """Some jobs failed although they were tried again; the others are kept."""
 
 
 def run(main: Callable[[], int]) -> None:

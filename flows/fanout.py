@@ -1,26 +1,31 @@
 """The flow: every job of a study is one Prefect task, run by a Dask worker."""
 
+import dataclasses
 import queue
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import dask
 import httpx
-from prefect import flow, task
-from prefect.context import TaskRunContext
+from distributed import Client
+from prefect import flow, get_run_logger, task
+from prefect.client.orchestration import get_client
+from prefect.context import FlowRunContext, TaskRunContext
 from prefect.futures import PrefectFuture
 from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.states import Crashed
 from prefect.tasks import Task
 from prefect_dask import DaskTaskRunner
 
-from flows import cache
-from flows.cluster import ClusterError, Services, api_answers
+from flows import api, cache, worker
+from flows.errors import ClusterError
 from flows.settings import Settings
+from flows.sharing import Services
 from nst.errors import NSTError
-from nst.jobs import Job
+from nst.jobs import Job, Precision
 from nst.results import Result
 from nst.run import Inputs
 
@@ -28,9 +33,13 @@ if TYPE_CHECKING:
     from prefect.client.schemas.objects import State, TaskRun
 
 PATIENCE = 10.0
-"""Seconds after which we look again whether Prefect's API is still there."""
+"""Seconds after which we look again whether Prefect's API and the workers are still there."""
 
 _AGAIN = "run the command again; finished jobs are kept"
+
+
+class WorkerError(NSTError):
+    """A worker is of another kind than the one that the results are filed under."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +48,8 @@ class Order:
 
     job: Job
     inputs: Inputs
+    place: worker.Place
+    """What the worker has to be."""
     key: str
     """Of its stored result."""
 
@@ -49,6 +60,8 @@ class Failure:
 
     job: Job
     reason: str
+    killed: bool = False
+    """Its worker died each time; that may be the fault of another job."""
 
 
 Outcome = Result | Failure
@@ -60,7 +73,14 @@ def run_one(title: str, order: Order, threads: int, alone: bool) -> dict[str, An
     """One job, in a worker.  `title` is the name under which Prefect shows it."""
     from nst.run import run_job
 
-    return run_job(order.job, order.inputs, threads=threads, warm_up=alone).to_dict()
+    here = worker.place(order.job.precision)
+    if here != order.place:
+        raise WorkerError(
+            f"worker {worker.name()} is {here}; results are kept for {order.place}: let all workers be of one kind"
+        )
+    result = run_job(order.job, order.inputs, threads=threads, warm_up=alone)
+    environment = dataclasses.replace(result.environment, worker=worker.name())
+    return dataclasses.replace(result, environment=environment).to_dict()
 
 
 def _file(_context: TaskRunContext, parameters: dict[str, Any]) -> str:
@@ -77,10 +97,8 @@ def _may_help(_task: "Task[..., Any]", _run: "TaskRun", state: "State[Any]") -> 
 job_task = task(
     name="job",
     task_run_name="{title}",
-    persist_result=True,
     result_serializer=cache.SERIALIZER,
     cache_key_fn=_file,
-    cache_result_in_memory=False,
     retry_condition_fn=_may_help,
 )(run_one)
 
@@ -103,8 +121,29 @@ class Crew:
 
     services: Services
     settings: Settings
+    storage: cache.Storage
     alone: bool
     """Jobs are timed, so they run one at a time."""
+
+    def place(self, precision: Precision) -> worker.Place:
+        """What the cluster's workers are, as the first to answer says.
+
+        Raises:
+            ClusterError: none takes a job.
+        """
+        limit, needs = self.settings.cluster_timeout, self.settings.job_resources
+        with Client(self.services.dask, timeout=limit, set_as_default=False) as client:
+            answer = client.submit(worker.place, precision, resources=needs or None, pure=False)
+            try:
+                found: worker.Place = answer.result(timeout=limit)
+            except TimeoutError:
+                offering = f" that offers {needs}" if needs else ""
+                raise ClusterError(
+                    f"no worker{offering} at {self.services.dask} took a job within {limit:.0f} s (NST_CLUSTER_TIMEOUT)"
+                ) from None
+            except ImportError as error:
+                raise ClusterError(f"the workers at {self.services.dask} lack this package: {error}") from None
+        return found
 
     def run(self, study: str, work: Callable[[Submit], None]) -> None:
         """Runs `work` as a Prefect flow, handing it the means to run jobs."""
@@ -117,76 +156,137 @@ class Crew:
             raise ClusterError(f"Prefect's API at {self.services.api} is gone ({error}): {_AGAIN}") from None
 
     def submit(self, orders: Sequence[Order]) -> Iterator[tuple[Order, Outcome]]:
+        """Runs jobs and yields each as it ends.
+
+        A worker that dies takes with it what else it was about to run.  So a job that was there each time is tried
+        once more, with no other beside it; if that ends likewise, it was this job.
+        """
+        doubtful = []
+        for order, outcome in self._submit(orders, alone=self.alone):
+            if isinstance(outcome, Failure) and outcome.killed and not self.alone:
+                doubtful.append(order)
+            else:
+                yield order, outcome
+        yield from self._submit(doubtful, alone=True)
+
+    def _submit(self, orders: Sequence[Order], alone: bool) -> Iterator[tuple[Order, Outcome]]:
         """Hands jobs to the cluster, so that only some are there at any time, and yields each as it ends."""
+        log = get_run_logger()
         finished: queue.SimpleQueue[PrefectFuture[Any]] = queue.SimpleQueue()
         waiting = iter(orders)
         running: dict[Any, Order] = {}
         job_task = self._job_task()
-
-        def submit_next() -> None:
-            order = next(waiting, None)
-            if order is not None:
-                future = job_task.submit(order.job.title, order, self.settings.threads, self.alone)
+        watch = _Watch(self.services.api, self.settings)
+        while True:
+            while len(running) < (1 if alone else watch.in_flight) and (order := next(waiting, None)) is not None:
+                with dask.annotate(**self._annotations()):
+                    future = job_task.submit(order.job.title, order, self.settings.threads, self.alone)
                 running[future.task_run_id] = order
                 future.add_done_callback(finished.put)
-
-        for _ in range(self._in_flight()):
-            submit_next()
-        looked = time.monotonic()
-        while running:
-            if time.monotonic() - looked > PATIENCE:
-                _check(self.services.api)
-                looked = time.monotonic()
+            if not running:
+                return
+            watch.look()
             try:
                 future = finished.get(timeout=PATIENCE)
             except queue.Empty:
                 continue
             order = running.pop(future.task_run_id)
-            submit_next()
-            yield order, _outcome(order, future, self.settings.cache)
+            outcome = self._outcome(order, future)
+            log.info("%s: %s", order.job.title, _told(outcome))
+            yield order, outcome
+
+    def _annotations(self) -> dict[str, Any]:
+        return {"resources": self.settings.job_resources} if self.settings.job_resources else {}
 
     def _job_task(self) -> "Task[..., Any]":
-        options = job_task.with_options(retries=self.settings.retries, retry_delay_seconds=self.settings.retry_delay)
+        store = self.settings.workers_store
+        options = job_task.with_options(
+            retries=self.settings.retries,
+            retry_delay_seconds=self.settings.retry_delay,
+            persist_result=store,
+            cache_result_in_memory=not store,
+        )
         # `with_options` takes only storage saved as a block on the server, which would tie the cache to it.
-        options.result_storage = cache.ResultFolder(basepath=str(self.settings.cache))
+        options.result_storage = self.storage
         return options
 
-    def _in_flight(self) -> int:
-        if self.alone:
-            return 1
-        if self.settings.in_flight:
-            return self.settings.in_flight
-        from distributed import Client
+    def _outcome(self, order: Order, future: PrefectFuture[Any]) -> Outcome:
+        from distributed.client import FutureCancelledError
+        from distributed.scheduler import KilledWorker
 
-        with Client(self.services.dask, set_as_default=False) as client:
-            threads: dict[str, int] = client.nthreads()
-        return 4 * max(1, sum(threads.values()))
+        try:
+            value = future.result()
+        except FutureCancelledError as error:
+            raise ClusterError(f"the Dask cluster is gone ({error.reason}): {_AGAIN}") from None
+        except KilledWorker:
+            reason = "its worker died each time it was tried (out of memory?)"
+            with get_client(sync_client=True) as client:  # nobody else is left to say so
+                client.set_task_run_state(future.task_run_id, Crashed(message=reason), force=True)
+            return Failure(order.job, reason, killed=True)
+        except Exception as error:
+            return Failure(order.job, _reason(error))
+        result = Result.from_dict(value)
+        if not self.settings.workers_store:
+            cache.store(self.storage, order.key, value)
+        return result
 
 
-def _check(url: str) -> None:
-    if not any(api_answers(url) for _ in range(3)):
-        raise ClusterError(f"Prefect's API at {url} is gone: {_AGAIN}")
+class _Watch:
+    """Looks from time to time whether all that jobs need is still there."""
+
+    def __init__(self, url: str, settings: Settings) -> None:
+        context = FlowRunContext.get()
+        assert context is not None and isinstance(context.task_runner, DaskTaskRunner), "inside the flow"
+        self._client = context.task_runner.client
+        self._url = url
+        self._settings = settings
+        self._looked = time.monotonic()
+        self._manned = self._looked
+        self.in_flight = self._wanted()
+
+    def look(self) -> None:
+        """Looks, unless that was a moment ago.
+
+        Raises:
+            ClusterError: Prefect's API is gone, or all workers have been for long.
+        """
+        now = time.monotonic()
+        if now - self._looked < PATIENCE:
+            return
+        if not any(api.answers(self._url) for _ in range(3)):
+            raise ClusterError(f"Prefect's API at {self._url} is gone: {_AGAIN}")
+        self.in_flight = self._wanted()
+        self._looked = time.monotonic()
+        if now - self._manned > self._settings.cluster_timeout:
+            raise ClusterError(f"no worker has been left for {now - self._manned:.0f} s: {_AGAIN}")
+
+    def _wanted(self) -> int:
+        """How many jobs to have there: some for each that can run at once, so that no worker waits for us."""
+        try:
+            workers = self._client.scheduler_info(n_workers=-1)["workers"].values()
+        except (OSError, TimeoutError) as error:
+            raise ClusterError(f"the Dask cluster is gone ({error}): {_AGAIN}") from None
+        slots = sum(map(self._slots, workers))
+        if slots:
+            self._manned = time.monotonic()
+        return self._settings.in_flight or 4 * max(1, slots)
+
+    def _slots(self, found: dict[str, Any]) -> int:
+        """The jobs that a worker can run at once."""
+        needs, offers = self._settings.job_resources, found.get("resources", {})
+        threads: int = found["nthreads"]
+        return min([threads, *(int(offers.get(name, 0) / amount) for name, amount in needs.items())])
 
 
-def _outcome(order: Order, future: PrefectFuture[Any], folder: Path) -> Outcome:
-    from distributed.client import FutureCancelledError
-
-    try:
-        value = future.result()
-    except FutureCancelledError as error:
-        raise ClusterError(f"the Dask cluster is gone ({error.reason}): {_AGAIN}") from None
-    except Exception as error:
-        return Failure(order.job, _reason(error))
-    result = Result.from_dict(value)
-    if not (folder / cache.file_name(order.key)).exists():  # the worker's disk is not ours
-        cache.store(folder, order.key, value)
-    return result
+def _told(outcome: Outcome) -> str:
+    """One line."""
+    if isinstance(outcome, Failure):
+        return f"failed: {outcome.reason}"
+    where = outcome.environment
+    return f"{outcome.timing.seconds:.1f} s on {where.device} in {where.precision}, worker {where.worker}"
 
 
 def _reason(error: Exception) -> str:
     """One line."""
-    name = type(error).__name__
-    if name == "KilledWorker":
-        return "its worker died each time it was tried (out of memory?)"
     text = " ".join(str(error).split())
-    return text if isinstance(error, NSTError) else f"{name}: {text}"
+    return text if isinstance(error, NSTError) else f"{type(error).__name__}: {text}"

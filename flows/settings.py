@@ -5,6 +5,7 @@ Nothing here is part of what is studied; that is in ``params.yaml``.
 
 import os
 from pathlib import Path
+from typing import Any, Literal
 
 from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -31,24 +32,45 @@ class Settings(BaseSettings):
     memory_limit: str = "auto"
     """Memory of one local worker before it is restarted, like 3GB; 0 means no limit."""
     dask_address: str | None = None
-    """A running Dask scheduler to use instead of a local cluster, like tcp://10.0.0.1:8786."""
+    """A running Dask scheduler to use instead of a cluster of our own, like tcp://10.0.0.1:8786."""
+    cluster: Literal["local", "cuda", "slurm"] = "local"
+    """What to start: processes on this machine, one process for each of its GPUs, or batch jobs of SLURM."""
+    cluster_options: dict[str, Any] = {}
+    """More arguments for the class of that cluster, as JSON; they win over ours (see `flows.cluster`)."""
+    resources: dict[str, float] = {}
+    """Dask resources that each job takes, as JSON like {"GPU": 1}; only workers that offer them get jobs."""
     in_flight: int | None = Field(default=None, ge=1)
-    """Jobs that are with the cluster at any time; by default four for each of its threads."""
+    """Jobs that are with the cluster at any time; by default four for each that it can run at once."""
     retries: int = Field(default=2, ge=0)
     """How often a job that failed is tried again."""
     retry_delay: float = Field(default=1.0, ge=0)
     """Seconds before it is tried again."""
-    cache: Path = Path(".cache/jobs")
-    """Folder of finished jobs."""
+    cache: str = ".cache/jobs"
+    """Where finished jobs are kept: a folder, which may be a shared one, or a URL like s3://bucket/prefix."""
     server_timeout: float = Field(default=120.0, gt=0)
     """Seconds that Prefect's API may take to start."""
     cluster_timeout: float = Field(default=120.0, gt=0)
-    """Seconds that the Dask cluster may take to answer."""
+    """Seconds that the Dask cluster may take to answer, and to have a worker that takes jobs."""
 
     @field_validator("cache")
     @classmethod
-    def _from_the_checkout(cls, path: Path) -> Path:
-        return ROOT / path.expanduser()
+    def _from_the_checkout(cls, place: str) -> str:
+        return place if "://" in place else str(ROOT / Path(place).expanduser())
+
+    @property
+    def elsewhere(self) -> bool:
+        """Whether jobs run on other machines, which may be of another kind and have disks of their own."""
+        return self.dask_address is not None or self.cluster == "slurm"
+
+    @property
+    def workers_store(self) -> bool:
+        """Whether workers write finished jobs themselves, which they can where they reach the storage as we do."""
+        return "://" in self.cache or not self.elsewhere
+
+    @property
+    def job_resources(self) -> dict[str, float]:
+        """What each job takes: by default one GPU of a cluster of GPUs."""
+        return self.resources or ({"GPU": 1} if self.cluster == "cuda" and not self.dask_address else {})
 
     @property
     def local_workers(self) -> int:

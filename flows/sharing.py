@@ -8,14 +8,23 @@ import json
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 
-from flows import cluster
-from flows.cluster import ClusterError, Services
+from flows import api, cluster
+from flows.errors import ClusterError
 from flows.settings import Settings
 
 LENDER = "NST_LENDER"
 """Environment variable: path of the socket."""
+
+
+@dataclass(frozen=True)
+class Services:
+    """Where the two are."""
+
+    api: str
+    dask: str
 
 
 @contextmanager
@@ -29,8 +38,29 @@ def services(settings: Settings, workers: int) -> Iterator[Services]:
     if path and (lent := _borrow(path, settings.server_timeout + settings.cluster_timeout)):
         yield lent
     else:
-        with cluster.services(settings, workers) as own:
-            yield own
+        with own(settings, workers) as started:
+            yield started
+
+
+@contextmanager
+def own(settings: Settings, workers: int) -> Iterator[Services]:
+    """Prefect's API and a Dask cluster: those given by address, and temporary ones for what was not given.
+
+    The two start side by side, each taking some seconds.
+
+    Raises:
+        ClusterError: one of them does not answer.
+    """
+    cluster.quiet()
+    url, address = api.check_given(), cluster.check_given(settings)
+    with ExitStack() as stack:
+        server = None if url else stack.enter_context(api.temporary_server())
+        if address is None:
+            address = stack.enter_context(cluster.own_cluster(settings, workers))
+        if server:
+            server.wait(settings.server_timeout)
+            url = server.url
+        yield Services(str(url), address)
 
 
 def _borrow(path: str, timeout: float) -> Services | None:

@@ -9,13 +9,13 @@ import functools
 import shutil
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from flows import command, settings
-from flows.command import JobsFailedError
+from flows import command, lock, settings
+from flows.errors import JobsFailedError
 from nst.errors import ResultError
 from nst.jobs import Job, Precision
 from nst.params import STUDIES
@@ -24,9 +24,10 @@ from nst.results import Result
 if TYPE_CHECKING:
     from tqdm import tqdm
 
+    from flows.cache import Storage
     from flows.fanout import Order, Submit
+    from flows.worker import Place
     from nst.params import Params
-    from nst.run import Platform
     from nst.studies import Study
 
 
@@ -46,7 +47,7 @@ def parse(argv: Sequence[str] | None = None) -> Arguments:
         prog="python -m flows.study",
         description="Run one study: every job of it that is not finished yet, then its tables and pictures.",
         epilog="Where jobs run is set by environment variables (NST_WORKERS, NST_DASK_ADDRESS, …): see "
-        "flows/settings.py.  Exit codes: 0 done, 1 some jobs failed (the others are kept), 2 wrong input.",
+        "docs/cluster.md.  Exit codes: 0 done, 1 some jobs failed (the others are kept), 2 wrong input.",
     )
     parser.add_argument("study", choices=STUDIES, metavar="NAME", help=f"one of: {', '.join(STUDIES)}")
     parser.add_argument(
@@ -69,8 +70,10 @@ class Collection:
     study: "Study"
     params: "Params"
     data: Path
-    cache: Path
+    storage: "Storage"
     threads: int
+    place: "Callable[[Precision], Place]"
+    """What the workers are, when jobs of this precision run on them."""
     results: dict[Job, Result] = field(default_factory=dict)
 
     def missing(self) -> "list[Order]":
@@ -90,7 +93,6 @@ class Collection:
         """
         from flows.fanout import Failure
 
-        bar.unpause()  # the time that starting took says nothing about the time left
         while orders:
             failures = 0
             bar.total = len(self.results) + len(orders)
@@ -115,28 +117,22 @@ class Collection:
         from nst import run
 
         inputs = run.inputs(job, self.data)
-        return Order(job, inputs, run.key(job, inputs, _platform(job.precision), self.study.ALONE, self.threads))
+        place = self.place(job.precision)
+        return Order(job, inputs, place, run.key(job, inputs, place.platform, self.study.ALONE, self.threads))
 
     def _found(self, order: "Order") -> bool:
         from flows import cache
 
         try:
-            result = cache.load(self.cache, order.key, order.job)
+            result = cache.load(self.storage, order.key, order.job)
         except ResultError as error:
             print(f"{order.job.title}: {error}; it is computed again", file=sys.stderr)
-            cache.discard(self.cache, order.key)
+            cache.discard(self.storage, order.key)
             return False
         if result is None:
             return False
         self.results[order.job] = result
         return True
-
-
-@functools.lru_cache
-def _platform(precision: "Precision") -> "Platform":
-    from nst import run
-
-    return run.platform(precision)
 
 
 def run_study(arguments: Arguments, where: settings.Settings) -> None:
@@ -146,6 +142,7 @@ def run_study(arguments: Arguments, where: settings.Settings) -> None:
         NSTError: wrong input, found before any job is run.
         JobsFailedError: some jobs failed.
     """
+    from flows import cache, worker
     from nst import params, studies, weights
 
     study = studies.load(arguments.study)
@@ -153,44 +150,55 @@ def run_study(arguments: Arguments, where: settings.Settings) -> None:
     weights.check(wanted.weights)
     for original in study.originals(wanted):  # those of later jobs too: found bad now, they cost nothing
         original.read(arguments.data)
-    collection = Collection(study, wanted, arguments.data, where.cache, where.threads)
-    if orders := collection.missing():
-        _run_on_cluster(arguments.study, collection, orders, where)
-    else:
-        print(f"{arguments.study}: all {len(collection.results)} jobs were finished before", file=sys.stderr)
-    write(study, wanted, collection.results, arguments)
+    storage = cache.storage(where.cache)
+    collection = Collection(study, wanted, arguments.data, storage, where.threads, worker.place)
+    with lock.held(f"{arguments.study} of {arguments.reports.resolve()}"):
+        # Workers elsewhere are asked what they are, as results are filed under it.
+        if where.elsewhere or collection.missing():
+            _run_on_cluster(arguments, collection, where)
+        else:
+            print(f"{arguments.study}: all {len(collection.results)} jobs were finished before", file=sys.stderr)
+            write(collection, arguments)
 
 
-def _run_on_cluster(name: str, collection: Collection, orders: "list[Order]", where: settings.Settings) -> None:
+def _run_on_cluster(arguments: Arguments, collection: Collection, where: settings.Settings) -> None:
     from tqdm import tqdm
 
-    from flows import fanout, sharing
+    from flows import artifact, fanout, sharing
 
     alone = collection.study.ALONE
-    finished = len(collection.results)
-    with (
-        tqdm(
-            desc=name,
-            unit="job",
-            initial=finished,
-            total=finished + len(orders),
-            file=sys.stderr,
-            smoothing=0.1,
-            mininterval=0.5 if sys.stderr.isatty() else 20.0,
-            dynamic_ncols=True,
-        ) as bar,
-        sharing.services(where, workers=1 if alone else where.local_workers) as services,
-    ):
-        crew = fanout.Crew(services, where, alone)
-        crew.run(name, lambda submit: collection.run(orders, submit, bar))
+    with sharing.services(where, workers=1 if alone else where.local_workers) as services:
+        crew = fanout.Crew(services, where, collection.storage, alone)
+        if where.elsewhere:
+            collection.place = functools.cache(crew.place)
+        orders = collection.missing()
+        finished = dict(collection.results)
+
+        def work(submit: "Submit") -> None:
+            with tqdm(
+                desc=arguments.study,
+                unit="job",
+                initial=len(finished),
+                total=len(finished) + len(orders),
+                file=sys.stderr,
+                smoothing=0.1,
+                mininterval=0.5 if sys.stderr.isatty() else 20.0,
+                dynamic_ncols=True,
+            ) as bar:
+                collection.run(orders, submit, bar)
+            write(collection, arguments)
+            new = {job: result for job, result in collection.results.items() if job not in finished}
+            artifact.leave(arguments.study, new, len(finished), arguments.reports)
+
+        crew.run(arguments.study, work)
 
 
-def write(study: "Study", wanted: "Params", results: dict[Job, Result], arguments: Arguments) -> None:
+def write(collection: Collection, arguments: Arguments) -> None:
     """Writes the study's folder beside the old one and then moves it over, one entry after the other."""
     folder = arguments.reports / arguments.study
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=arguments.reports, prefix=f".{arguments.study}-") as beside:
-        study.write(wanted, results, arguments.data, Path(beside))
+        collection.study.write(collection.params, collection.results, arguments.data, Path(beside))
         for new in sorted(Path(beside).iterdir()):
             old = folder / new.name
             if old.is_dir():

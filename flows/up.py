@@ -19,7 +19,7 @@ from pathlib import Path
 
 import psutil
 
-from flows import cluster, command, processes, settings
+from flows import command, processes, settings, sharing
 from flows.sharing import LENDER
 from nst.errors import NSTError
 
@@ -96,7 +96,7 @@ def _lend_until_it_ends(
         with borrower:
             if not lent:
                 try:
-                    services = stack.enter_context(cluster.services(where, where.local_workers))
+                    services = stack.enter_context(sharing.own(where, where.local_workers))
                     lent = asdict(services)
                 except NSTError as error:
                     _say(borrower, {"error": str(error)})

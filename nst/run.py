@@ -48,6 +48,8 @@ class Platform:
     """"cpu" or "cuda"."""
     precision: str
     """"bfloat16" or "float32"; never "auto"."""
+    processor: str
+    """Architecture and the instructions torch uses, like "x86_64 AVX512": other ones sum in another order."""
 
 
 def platform(precision: Precision = "auto") -> Platform:
@@ -64,7 +66,7 @@ def platform(precision: Precision = "auto") -> Platform:
         )
     if precision == "auto":
         precision = "bfloat16" if accelerated else "float32"
-    return Platform(device, precision)
+    return Platform(device, precision, f"{machine.machine()} {torch.backends.cpu.get_cpu_capability()}")
 
 
 def inputs(job: Job, data: Path) -> Inputs:
@@ -94,6 +96,7 @@ def key(job: Job, inputs: Inputs, platform: Platform, alone: bool, threads: int 
     """What a stored result is filed under: a digest of everything that the result depends on.
 
     Args:
+        platform: of the machine that the job runs on, which need not be this one.
         alone: the job is timed with nothing beside it, so a result timed in company will not do.
         threads: of the job; another number sums in another order, which changes the last bits.
     """
@@ -103,9 +106,9 @@ def key(job: Job, inputs: Inputs, platform: Platform, alone: bool, threads: int 
         "job": job.digest,
         "pictures": [hashlib.sha256(png).hexdigest() if png else None for png in (inputs.content, inputs.style)],
         "weights": weights.checksum(job.weights),
-        "engine": _engine_digest(),
+        "engine": engine_digest(),
         "torch": torch.__version__,
-        "platform": [platform.device, platform.precision, machine.machine(), torch.backends.cpu.get_cpu_capability()],
+        "platform": [platform.device, platform.precision, platform.processor],
         "threads": threads,
         "alone": alone,
     }
@@ -113,7 +116,8 @@ def key(job: Job, inputs: Inputs, platform: Platform, alone: bool, threads: int 
 
 
 @functools.lru_cache
-def _engine_digest() -> str:
+def engine_digest() -> str:
+    """Of the code that a result depends on."""
     digest = hashlib.sha256()
     for name in ENGINE:
         digest.update(Path(__file__).with_name(f"{name}.py").read_bytes())

@@ -13,7 +13,7 @@ import pytest
 import yaml
 from flows_support import TINY, Checkout, alive, family, killed_at_the_end, make_checkout, set_params, wait_for
 
-from flows import cluster, settings
+from flows import api, settings, sharing
 
 NOWHERE = "http://127.0.0.1:9/api"
 
@@ -23,10 +23,10 @@ def lent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """A Prefect API and two Dask workers for all tests here, as a person would give them by address."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PREFECT_HOME", str(tmp_path_factory.mktemp("prefect")))
-        patch.delenv(cluster.API, raising=False)
-        cluster.prepare_environment()
-        with cluster.services(settings.Settings(dask_address=None), workers=2) as services:
-            yield {cluster.API: services.api, "NST_DASK_ADDRESS": services.dask}
+        patch.delenv(api.API, raising=False)
+        api.prepare_environment()
+        with sharing.own(settings.Settings(dask_address=None), workers=2) as services:
+            yield {api.API: services.api, "NST_DASK_ADDRESS": services.dask}
 
 
 @pytest.fixture(scope="module")
@@ -62,9 +62,8 @@ def test_writes_its_folder(checkout: Checkout) -> None:
 
 def test_finished_jobs_do_not_run_again(checkout: Checkout) -> None:
     before, files = checkout.finished(), written(checkout.path / "reports" / "transfer")
-    gone = {cluster.API: NOWHERE, "NST_DASK_ADDRESS": "tcp://127.0.0.1:9"}
-    output = checkout.study("transfer", **gone)
-    assert output == "transfer: all 4 jobs were finished before\n"  # with nothing to run, neither is looked for
+    output = checkout.study("transfer", **{api.API: NOWHERE, "NST_DASK_ADDRESS": ""})
+    assert output == "transfer: all 4 jobs were finished before\n"  # with nothing to run, it is not looked for
     assert checkout.finished() == before
     assert written(checkout.path / "reports" / "transfer") == files
 
@@ -119,7 +118,7 @@ def test_a_failing_job_is_named_and_the_others_are_kept(checkout: Checkout, tmp_
     assert kept.items() <= after.items()
 
 
-OWN = {cluster.API: "", "NST_DASK_ADDRESS": ""}
+OWN = {api.API: "", "NST_DASK_ADDRESS": ""}
 
 
 @pytest.mark.parametrize(

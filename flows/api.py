@@ -1,0 +1,129 @@
+"""Prefect's API: the one given by ``PREFECT_API_URL``, or a temporary server of our own."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from flows import processes
+from flows.errors import ClusterError
+from flows.settings import ROOT
+
+API = "PREFECT_API_URL"
+
+QUIET_AND_OFFLINE = {
+    "DO_NOT_TRACK": "1",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "PREFECT_LOGGING_LEVEL": "CRITICAL",  # a failed job is told in one line by `flows.study`
+    "PREFECT_LOGGING_INTERNAL_LEVEL": "CRITICAL",
+    "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
+    "PREFECT_LOGGING_LOGGERS_PREFECT_FLOW_RUNS_LEVEL": "INFO",  # to the API: what ran where
+    "PREFECT_SERVER_LOGGING_LEVEL": "CRITICAL",
+    "PREFECT_CLI_PROMPT": "false",
+    "PREFECT_CLIENT_MAX_RETRIES": "2",  # of 5: a server that is gone is noticed in seconds, not minutes
+    "DASK_LOGGING__DISTRIBUTED": "critical",
+    "DASK_DISTRIBUTED__DIAGNOSTICS__NVML": "false",
+}
+"""Defaults for this process and all it starts; a variable that is already set is left alone."""
+
+
+def prepare_environment() -> None:
+    """Sets what Prefect and Dask read when they are imported; call it first."""
+    home = ROOT / ".prefect"
+    for name, value in {**QUIET_AND_OFFLINE, "PREFECT_HOME": str(home)}.items():
+        os.environ.setdefault(name, value)
+
+
+def check_given() -> str | None:
+    """The API that was given by address, if one was.
+
+    Raises:
+        ClusterError: it does not answer.
+    """
+    url = os.environ.get(API)
+    if url and not any(answers(url) for _ in range(2)):
+        raise ClusterError(f"Prefect's API at {url} does not answer; unset {API} to have a temporary one started")
+    return url or None
+
+
+def answers(url: str) -> bool:
+    """Whether a healthy Prefect API is there."""
+    import httpx
+
+    with suppress(httpx.HTTPError, httpx.InvalidURL):
+        return httpx.get(f"{url.rstrip('/')}/health", timeout=5.0).status_code == 200
+    return False
+
+
+@dataclass(frozen=True)
+class Server:
+    """A server that was started, and may not answer yet."""
+
+    process: "subprocess.Popen[bytes]"
+    url: str
+    log: Path
+
+    def wait(self, timeout: float) -> None:
+        """Returns when it answers.
+
+        Raises:
+            ClusterError: it ended, or did not answer within `timeout` seconds.
+        """
+        deadline = time.monotonic() + timeout
+        while not answers(self.url):
+            if self.process.poll() is not None:
+                raise ClusterError(f"Prefect's API ended while starting: see {self.log}")
+            if time.monotonic() > deadline:
+                raise ClusterError(
+                    f"Prefect's API did not answer within {timeout:.0f} s: see {self.log}, "
+                    "or give it longer with NST_SERVER_TIMEOUT"
+                )
+            time.sleep(0.1)
+
+
+@contextmanager
+def temporary_server() -> Iterator[Server]:
+    """A server on a free loopback port that ends with this process."""
+    with server(free_port(), {"PREFECT_SERVER_UI_ENABLED": "false", "PREFECT__SERVER_EPHEMERAL": "1"}) as started:
+        yield started
+
+
+@contextmanager
+def server(port: int, options: dict[str, str]) -> Iterator[Server]:
+    """A server on this port of the loopback device, with more environment variables."""
+    log = Path(os.environ["PREFECT_HOME"]) / "server.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    environment = {
+        **os.environ,
+        "PREFECT__SERVER_FINAL": "1",
+        "PREFECT_SERVER_LOGGING_LEVEL": "ERROR",  # to the file
+        "PREFECT_LOGGING_LEVEL": "ERROR",
+        **options,
+    }
+    environment.pop(API, None)
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "flows.server", str(port), str(os.getpid())],
+            cwd=ROOT,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,  # Ctrl-C is for us; we stop the server when the flow has ended
+        )
+    try:
+        yield Server(process, f"http://127.0.0.1:{port}/api", log)
+    finally:
+        processes.stop(process)
+
+
+def free_port() -> int:
+    """A port of the loopback device that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -1,0 +1,89 @@
+"""What a study leaves on Prefect's page: what was found, a picture, which job ran where, and where the report is."""
+
+import base64
+import io
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from prefect.artifacts import create_markdown_artifact
+
+from nst.jobs import Job
+from nst.results import Result
+
+_ROWS = 200
+"""Jobs that are listed one by one."""
+_SIDE = 640
+"""Longest side of the picture, px."""
+
+
+def leave(study: str, new: Mapping[Job, Result], finished_before: int, reports: Path) -> None:
+    """Leaves the study's artifact with the flow run that is in progress."""
+    create_markdown_artifact(
+        key=f"study-{study}",
+        description=f"{study}: {len(new)} jobs run, {finished_before} finished before",
+        markdown=markdown(study, new, finished_before, reports),
+    )
+
+
+def markdown(study: str, new: Mapping[Job, Result], finished_before: int, reports: Path) -> str:
+    """The page's text.
+
+    Args:
+        new: the jobs that this run computed.
+        finished_before: how many it found finished.
+    """
+    folder = reports.resolve() / study
+    lines = [
+        f"# {study.capitalize()}",
+        "",
+        f"{len(new)} jobs run, {finished_before} finished before. "
+        f"[Report]({(reports.resolve() / 'index.html').as_uri()}), [tables and pictures]({folder.as_uri()}).",
+        "",
+        *_picture(folder / "figures"),
+        *_table(["metric", "value"], _numbers(json.loads((folder / "metrics.json").read_text("utf-8")))),
+        *_table(
+            ["job", "seconds", "device", "worker"], [_row(job, result) for job, result in list(new.items())[:_ROWS]]
+        ),
+    ]
+    if len(new) > _ROWS:
+        lines.append(f"… and {len(new) - _ROWS} more: see {(folder / 'quality.csv').as_uri()}")
+    return "\n".join(lines)
+
+
+def _row(job: Job, result: Result) -> list[str]:
+    where = result.environment
+    return [job.title, f"{result.timing.seconds:.1f}", f"{where.device}, {where.precision}", where.worker]
+
+
+def _numbers(values: Mapping[str, Any], above: str = "") -> list[list[str]]:
+    """Each value of a nested mapping under its path, as ``dvc metrics show`` names it."""
+    rows = []
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            rows += _numbers(value, f"{above}{name}.")
+        else:
+            rows.append([f"{above}{name}", f"{value:.4g}" if isinstance(value, float) else str(value)])
+    return rows
+
+
+def _table(head: list[str], rows: list[list[str]]) -> list[str]:
+    if not rows:
+        return []
+    cells = [[cell.replace("|", "\\|") for cell in row] for row in [head, ["---"] * len(head), *rows]]
+    return [*(f"| {' | '.join(row)} |" for row in cells), ""]
+
+
+def _picture(figures: Path) -> list[str]:
+    """The study's first figure, small and inside the text: Prefect's page cannot read files."""
+    from PIL import Image
+
+    found = sorted(path for path in figures.iterdir() if path.suffix in (".webp", ".png", ".jpg"))
+    if not found:
+        return []
+    small = io.BytesIO()
+    with Image.open(found[0]) as picture:
+        picture.thumbnail((_SIDE, _SIDE))
+        picture.convert("RGB").save(small, "WEBP", quality=75)
+    return [f"![{found[0].stem}](data:image/webp;base64,{base64.b64encode(small.getvalue()).decode()})", ""]

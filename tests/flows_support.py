@@ -1,5 +1,6 @@
 """A checkout to try the flows in, real processes and all."""
 
+import json
 import os
 import shutil
 import signal
@@ -7,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -166,3 +167,53 @@ def killed_at_the_end(process: "subprocess.Popen[str]") -> Iterator[None]:
         for member in family(process.pid):
             member.kill()
         process.communicate()
+
+
+def written(folder: Path) -> dict[str, bytes]:
+    """All files of a study but the one with times."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file() and path.name != "timing.csv"
+    }
+
+
+@dataclass(frozen=True)
+class HandMade:
+    """A scheduler and workers as a person starts them, each in a folder of its own."""
+
+    address: str
+    workers: tuple["subprocess.Popen[bytes]", ...]
+
+
+@contextmanager
+def hand_made_cluster(folder: Path, workers: int = 2, *options: str) -> Iterator[HandMade]:
+    """`dask scheduler` and `dask worker` on 127.0.0.1; they know nothing of the checkout that will use them."""
+    environment = {name: value for name, value in os.environ.items() if name not in UNSET and "PREFECT" not in name}
+    environment["PREFECT_HOME"] = str(folder / "prefect")
+    file = folder / "scheduler.json"
+    dask = [sys.executable, "-m", "dask"]
+
+    def start(name: str, *words: str) -> "subprocess.Popen[bytes]":
+        place = folder / name
+        place.mkdir()
+        with (place / "log").open("wb") as log:
+            return subprocess.Popen([*dask, *words], cwd=place, env=environment, stdout=log, stderr=log)
+
+    started = [
+        start("scheduler", "scheduler", "--host", "127.0.0.1", "--port", "0", "--dashboard-address", "127.0.0.1:0",
+              "--scheduler-file", str(file))
+    ]  # fmt: skip
+    try:
+        assert wait_for(file.exists)
+        address = json.loads(file.read_text())["address"]
+        words = ["worker", address, "--host", "127.0.0.1", "--nthreads", "1", "--preload", "flows.worker", *options]
+        started += [start(f"worker{number}", *words) for number in range(workers)]
+        yield HandMade(address, tuple(started[1:]))
+    finally:
+        members = [member for process in started for member in family(process.pid)]
+        for member in members:
+            with suppress(psutil.NoSuchProcess):
+                member.kill()
+        for process in started:
+            process.wait()

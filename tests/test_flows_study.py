@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from flows_support import TINY, Checkout, alive, family, killed_at_the_end, make_checkout, set_params, wait_for
+from flows_support import TINY, Checkout, alive, family, killed_at_the_end, make_checkout, set_params, wait_for, written
 
 from flows import api, settings, sharing
 
@@ -36,15 +36,6 @@ def checkout(tmp_path_factory: pytest.TempPathFactory, lent: dict[str, str]) -> 
     set_params(made, TINY)
     made.study("transfer", NST_WORKERS="1", NST_DASK_ADDRESS="")
     return made
-
-
-def written(folder: Path) -> dict[str, bytes]:
-    """All files of a study but the one with times."""
-    return {
-        str(path.relative_to(folder)): path.read_bytes()
-        for path in folder.rglob("*")
-        if path.is_file() and path.name != "timing.csv"
-    }
 
 
 def test_writes_its_folder(checkout: Checkout) -> None:

@@ -1,0 +1,84 @@
+"""Studies on workers that were started by hand and share no folder with us; and one of them is killed."""
+
+import csv
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from flows_support import (
+    TINY,
+    Checkout,
+    HandMade,
+    hand_made_cluster,
+    killed_at_the_end,
+    make_checkout,
+    set_params,
+    wait_for,
+    written,
+)
+
+from flows import api
+
+STUDY = ["python", "-m", "flows.study", "transfer"]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A Prefect API for all tests here."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PREFECT_HOME", str(tmp_path_factory.mktemp("prefect")))
+        api.prepare_environment()
+        with api.temporary_server() as started:
+            started.wait(60)
+            yield started.url
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory: pytest.TempPathFactory, server: str) -> Checkout:
+    """A checkout in which the transfer study has run on a local cluster."""
+    made = make_checkout(tmp_path_factory.mktemp("checkout"), {api.API: server})
+    set_params(made, TINY)
+    made.run(*STUDY)
+    return made
+
+
+@pytest.fixture
+def by_hand(tmp_path: Path) -> Iterator[HandMade]:
+    """A scheduler and two workers without nannies: those that die stay dead."""
+    folder = tmp_path / "by hand"
+    folder.mkdir()
+    with hand_made_cluster(folder, 2, "--no-nanny") as made:
+        yield made
+
+
+def names(folder: Path) -> list[str]:
+    """The jobs in a study's table."""
+    with (folder / "quality.csv").open(encoding="utf-8", newline="") as file:
+        return [f"{row['content_layer']} | {row['style_layers']}" for row in csv.DictReader(file)]
+
+
+def test_gives_the_same_bytes_as_the_local_cluster(checkout: Checkout, tmp_path: Path, by_hand: HandMade) -> None:
+    there = {"NST_DASK_ADDRESS": by_hand.address, "NST_CACHE": str(tmp_path / "jobs")}
+    checkout.run(*STUDY, "--reports", str(tmp_path / "reports"), **there)
+    local = written(checkout.path / "reports" / "transfer")
+    assert written(tmp_path / "reports" / "transfer") == local
+    assert len(local) > 4
+    # The results are filed under the same names as those of the local cluster, so neither runs what the other has.
+    assert {path.name for path in (tmp_path / "jobs").iterdir()} == set(checkout.finished())
+    assert not [path for path in (tmp_path / "by hand").rglob("*.json") if path.name in checkout.finished()]
+
+
+def test_survives_the_death_of_a_worker(checkout: Checkout, tmp_path: Path, by_hand: HandMade) -> None:
+    jobs = tmp_path / "jobs"
+    params = tmp_path / "params.yaml"
+    params.write_text((checkout.path / "params.yaml").read_text().replace("iterations: 2", "iterations: 200"))
+    there = {"NST_DASK_ADDRESS": by_hand.address, "NST_CACHE": str(jobs)}
+    process = checkout.start([*STUDY, "--params", str(params), "--reports", str(tmp_path / "reports")], **there)
+    with killed_at_the_end(process):
+        assert wait_for(lambda: any(jobs.glob("*.json")), every=0.02)
+        by_hand.workers[0].kill()
+        output, _ = process.communicate(timeout=120)
+    assert process.returncode == 0, output
+    found = names(tmp_path / "reports" / "transfer")
+    assert len(found) == len(set(found)) == 4
+    assert len(list(jobs.iterdir())) == 4

@@ -12,12 +12,14 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export VIRTUAL_ENV := $(CURDIR)/$(VENV)
 unexport PYTHONHOME
 
-.PHONY: help install repro compare test lint format lock clean distclean
+.PHONY: help install repro compare serve serve-stop test test-cluster lint format lock clean distclean
 
 help:
 	@echo 'make repro      install, fetch the data, run every study that is out of date'
 	@echo 'make test       install, then all checks: ruff, mypy, pytest'
 	@echo 'make compare    set this run beside another: REV=HEAD~1, a branch, a tag, an experiment'
+	@echo 'make serve      a Prefect page with a nightly run of all studies;  make serve-stop  ends it'
+	@echo 'make test-cluster  install, then the slow tests: clusters, servers, kills'
 	@echo 'make lint       ruff and mypy alone;  make format  rewrites what ruff can'
 	@echo 'make lock       write the installed versions to requirements.lock'
 	@echo 'make clean      remove logs and tool caches;  make distclean  also .venv and finished jobs'
@@ -44,8 +46,17 @@ repro: $(INSTALLED) data
 compare: $(INSTALLED)
 	@python -m flows.compare '$(REV)'
 
+serve: $(INSTALLED) data
+	@python -m flows.serve start
+
+serve-stop: $(INSTALLED)
+	@python -m flows.serve stop
+
 test: lint data
 	pytest
+
+test-cluster: $(INSTALLED) data
+	pytest -m cluster
 
 lint: $(INSTALLED)
 	ruff check .

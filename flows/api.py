@@ -1,5 +1,6 @@
 """Prefect's API: the one given by ``PREFECT_API_URL``, or a temporary server of our own."""
 
+import logging
 import os
 import socket
 import subprocess
@@ -37,6 +38,7 @@ def prepare_environment() -> None:
     home = ROOT / ".prefect"
     for name, value in {**QUIET_AND_OFFLINE, "PREFECT_HOME": str(home)}.items():
         os.environ.setdefault(name, value)
+    logging.raiseExceptions = False  # that the API is gone is for us to say, not for a handler in our output
 
 
 def check_given() -> str | None:

@@ -4,6 +4,7 @@ import dataclasses
 import queue
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,9 @@ from distributed import Client
 from prefect import flow, get_run_logger, task
 from prefect.client.orchestration import get_client
 from prefect.context import FlowRunContext, TaskRunContext
+from prefect.exceptions import ObjectNotFound
 from prefect.futures import PrefectFuture
+from prefect.logging.handlers import APILogWorker
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Crashed
 from prefect.tasks import Task
@@ -152,6 +155,7 @@ class Crew:
         try:
             with temporary_settings({PREFECT_API_URL: self.services.api}):  # the workers are told with each task
                 study_flow.with_options(task_runner=runner)(study)
+                APILogWorker.drain_all(timeout=PATIENCE)  # the server may be ours, and about to end
         except httpx.HTTPError as error:
             raise ClusterError(f"Prefect's API at {self.services.api} is gone ({error}): {_AGAIN}") from None
 
@@ -220,7 +224,8 @@ class Crew:
             raise ClusterError(f"the Dask cluster is gone ({error.reason}): {_AGAIN}") from None
         except KilledWorker:
             reason = "its worker died each time it was tried (out of memory?)"
-            with get_client(sync_client=True) as client:  # nobody else is left to say so
+            # Nobody else is left to say so; and if it died at once, Prefect has not even heard of the run.
+            with get_client(sync_client=True) as client, suppress(httpx.HTTPStatusError, ObjectNotFound):
                 client.set_task_run_state(future.task_run_id, Crashed(message=reason), force=True)
             return Failure(order.job, reason, killed=True)
         except Exception as error:

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import psutil
 
-from flows import command, processes, settings, sharing
+from flows import command, lock, processes, settings, sharing
 from flows.sharing import LENDER
 from nst.errors import NSTError
 
@@ -112,8 +112,10 @@ def _say(borrower: socket.socket, words: dict[str, str]) -> None:
 def main() -> int:
     """The command."""
     words = parse()
-    forget_dead_locks(settings.ROOT)
-    return run(words, settings.load())
+    where = settings.load()
+    with lock.held("this checkout"):
+        forget_dead_locks(settings.ROOT)
+        return run(words, where)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,241 @@
+"""What dies, fills up or misbehaves: `make test-cluster`.  Real processes, real signals, a real file system."""
+
+import json
+import os
+import random
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+from flows_support import (
+    TINY,
+    Checkout,
+    alive,
+    family,
+    killed_at_the_end,
+    make_checkout,
+    set_params,
+    wait_for,
+    written,
+)
+
+from flows import api
+
+pytestmark = pytest.mark.cluster
+
+STUDY = [sys.executable, "-m", "flows.study", "transfer"]
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
+    """A checkout in which the transfer study has run undisturbed, with jobs of about a second."""
+    made = make_checkout(tmp_path_factory.mktemp("checkout"))
+    set_params(made, {**TINY, "transfer": {**TINY["transfer"], "iterations": 150}})
+    made.run(*STUDY)
+    return made
+
+
+@pytest.fixture
+def whole(checkout: Checkout) -> dict[str, bytes]:
+    """What the undisturbed run wrote."""
+    return written(checkout.path / "reports" / "transfer")
+
+
+def there(tmp_path: Path) -> dict[str, str]:
+    """A place of its own for the finished jobs of one test."""
+    return {"NST_CACHE": str(tmp_path / "jobs")}
+
+
+def stamps(tmp_path: Path) -> dict[str, int]:
+    """The finished jobs and when each was written; a job that runs again is written again."""
+    return {path.name: path.stat().st_mtime_ns for path in (tmp_path / "jobs").glob("*.json")}
+
+
+def reports(tmp_path: Path) -> list[str]:
+    """Options that write the study's folder beside the undisturbed one."""
+    return ["--reports", str(tmp_path / "reports")]
+
+
+def ours(text: str) -> list[psutil.Process]:
+    """All processes on this machine whose environment or command line holds this path."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if text in " ".join([*process.cmdline(), *process.environ().values()]):
+                found.append(process)
+        except psutil.Error:
+            continue
+    return found
+
+
+def test_a_nanny_brings_a_killed_worker_back(checkout: Checkout, tmp_path: Path, whole: dict[str, bytes]) -> None:
+    process = checkout.start([*STUDY, *reports(tmp_path)], **there(tmp_path))
+    with killed_at_the_end(process):
+        assert wait_for(lambda: bool(stamps(tmp_path)), every=0.02)
+        workers = [member for member in family(process.pid) if "spawn_main" in " ".join(member.cmdline())]
+        assert len(workers) == 2
+        workers[0].kill()
+        output, _ = process.communicate(timeout=120)
+    assert process.returncode == 0, output
+    assert written(tmp_path / "reports" / "transfer") == whole
+    assert len(stamps(tmp_path)) == 4
+
+
+@pytest.mark.parametrize("command", ["study", "dvc"])
+def test_the_driver_is_killed_five_times(
+    checkout: Checkout, tmp_path: Path, whole: dict[str, bytes], command: str
+) -> None:
+    chance = random.Random(0)
+    words = [*STUDY, *reports(tmp_path)] if command == "study" else ["dvc", "repro", "--force", "transfer"]
+    if command == "dvc":
+        shutil.rmtree(checkout.path / "reports" / "transfer")
+    before: dict[str, int] = {}
+    for _ in range(5):
+        process = checkout.start(words, **there(tmp_path))
+        with killed_at_the_end(process):
+            time.sleep(chance.uniform(2, 14))
+            members = family(process.pid)
+            process.kill()
+            process.wait()
+            assert wait_for(lambda members=members: not alive(members), 60), alive(members)
+        after = stamps(tmp_path)
+        assert before.items() <= after.items()  # what was finished stays, and did not run again
+        before = after
+    checkout.run(*(words if command == "study" else ["dvc", "repro", "transfer"]), **there(tmp_path))
+    assert before.items() <= stamps(tmp_path).items()
+    assert len(stamps(tmp_path)) == 4
+    folder = (tmp_path if command == "study" else checkout.path) / "reports" / "transfer"
+    assert written(folder) == whole
+    left = wait_for(lambda: not ours(str(tmp_path / "jobs")), 60)
+    assert left, alive(ours(str(tmp_path / "jobs")))
+
+
+def test_the_server_is_killed(checkout: Checkout, tmp_path: Path, whole: dict[str, bytes]) -> None:
+    process = checkout.start([*STUDY, *reports(tmp_path)], **there(tmp_path))
+    with killed_at_the_end(process):
+        assert wait_for(lambda: bool(stamps(tmp_path)), every=0.02)
+        (server,) = [member for member in family(process.pid) if "flows.server" in member.cmdline()]
+        began = time.monotonic()
+        server.kill()
+        output, _ = process.communicate(timeout=120)
+        took = time.monotonic() - began
+    assert process.returncode == 1, output
+    assert re.search(
+        r"^error: Prefect's API at .* is gone.*: run the command again; finished jobs are kept$", output, re.M
+    )
+    assert "Traceback" not in output
+    assert took < 60  # as docs/cluster.md says
+    kept = stamps(tmp_path)
+    checkout.run(*STUDY, *reports(tmp_path), **there(tmp_path))
+    assert kept.items() <= stamps(tmp_path).items()
+    assert written(tmp_path / "reports" / "transfer") == whole
+
+
+def test_a_poisoned_job_is_named_and_the_others_finish(checkout: Checkout, tmp_path: Path) -> None:
+    source = checkout.path / "flows" / "fanout.py"
+    text = source.read_text()
+    place = "    here = worker.place(order.job.precision)\n"
+    assert place in text
+    poison = "    if 'conv2_2 | 2-3' in title:\n        import os\n        os.kill(os.getpid(), 9)\n"
+    try:
+        source.write_text(text.replace(place, place + poison))
+        output = checkout.run(*STUDY, *reports(tmp_path), code=1, **there(tmp_path))
+    finally:
+        source.write_text(text)
+    told = re.findall(r"^failed: .*$", output, re.MULTILINE)
+    assert told == [
+        "failed: transfer · egeskov × great_wave · conv2_2 | 2-3 · from noise 0: "
+        "its worker died each time it was tried (out of memory?)"
+    ]
+    assert "error: 1 of 4 jobs failed; the others are kept" in output
+    assert "Traceback" not in output
+    assert len(stamps(tmp_path)) == 3
+    assert not (tmp_path / "reports" / "transfer" / "quality.csv").exists()
+
+
+class TestDiskFull:
+    """A small file system in memory, which only this test's processes see."""
+
+    def run(self, checkout: Checkout, tmp_path: Path, full: Path, kilobytes: int, **environment: str) -> str:
+        """Runs the study where `full` is so small, and copies what is left there to tmp_path/left."""
+        full.mkdir(parents=True)
+        mount = f"mount -t tmpfs -o size={kilobytes}k tmpfs {full}"
+        if subprocess.run(["unshare", "-rm", "sh", "-c", mount], check=False, capture_output=True).returncode:
+            pytest.skip("this system lets no one mount a file system of their own")
+        study = " ".join([*STUDY, *reports(tmp_path)])
+        script = f"{mount} && {study}; code=$?; cp -a {full} {tmp_path}/left; exit $code"
+        return checkout.run("unshare", "-rm", "sh", "-c", script, code=1, **environment)
+
+    def test_of_finished_jobs(self, checkout: Checkout, tmp_path: Path, whole: dict[str, bytes]) -> None:
+        output = self.run(checkout, tmp_path, tmp_path / "full", 40, NST_CACHE=str(tmp_path / "full"))
+        assert "No space left on device" in output
+        assert "Traceback" not in output
+        assert not (tmp_path / "reports" / "transfer" / "quality.csv").exists()
+        left = list((tmp_path / "left").iterdir())
+        assert left and all(json.loads(path.read_text()) for path in left)  # the first ones, and whole
+        again = tmp_path / "left"
+        checkout.run(*STUDY, *reports(tmp_path), NST_CACHE=str(again))
+        assert written(tmp_path / "reports" / "transfer") == whole
+
+    def test_of_reports(self, checkout: Checkout, tmp_path: Path) -> None:
+        output = self.run(checkout, tmp_path, tmp_path / "reports", 48)
+        assert "error: No space left on device" in output
+        assert "Traceback" not in output
+        assert not [path for path in (tmp_path / "left").rglob("*") if path.is_file()]
+
+
+class TestBucket:
+    """Finished jobs in a bucket, by way of a server on loopback that speaks S3."""
+
+    @pytest.fixture
+    def bucket(self, tmp_path: Path) -> Iterator[dict[str, str]]:
+        """The environment that leads to a bucket called `studies`."""
+        port = api.free_port()
+        where = {
+            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
+            "AWS_ACCESS_KEY_ID": "someone",
+            "AWS_SECRET_ACCESS_KEY": "secret",
+            "AWS_DEFAULT_REGION": "us-east-1",
+            "NST_CACHE": "s3://studies/jobs",
+        }
+        command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+        with (tmp_path / "s3.log").open("wb") as log:
+            server = subprocess.Popen(command, stdout=log, stderr=log)
+        try:
+            made = "import s3fs, sys; s3fs.S3FileSystem().mkdir('studies')"
+            environment = {**os.environ, **where}
+
+            def ready() -> bool:
+                return subprocess.run([sys.executable, "-c", made], env=environment, check=False).returncode == 0
+
+            assert wait_for(ready, 60, every=0.5)
+            yield where
+        finally:
+            server.kill()
+            server.wait()
+
+    def test_holds_the_same_results(
+        self, checkout: Checkout, tmp_path: Path, whole: dict[str, bytes], bucket: dict[str, str]
+    ) -> None:
+        checkout.run(*STUDY, *reports(tmp_path), **bucket)
+        assert written(tmp_path / "reports" / "transfer") == whole
+        output = checkout.run(*STUDY, *reports(tmp_path), **bucket)
+        assert output == "transfer: all 4 jobs were finished before\n"
+        # One that was cut short is noticed and computed again.
+        name = next(iter(checkout.finished()))
+        cut = f"import s3fs; s3fs.S3FileSystem().pipe_file('studies/jobs/{name}', b'{{')"
+        checkout.run(sys.executable, "-c", cut, **bucket)
+        output = checkout.run(*STUDY, *reports(tmp_path), **bucket)
+        assert len(re.findall("it is computed again", output)) == 1
+        assert written(tmp_path / "reports" / "transfer") == whole
+
+    def test_that_is_not_there(self, checkout: Checkout, tmp_path: Path, bucket: dict[str, str]) -> None:
+        output = checkout.run(*STUDY, *reports(tmp_path), code=1, **{**bucket, "NST_CACHE": "s3://nowhere/jobs"})
+        assert "nowhere" in output.splitlines()[-1]
+        assert "Traceback" not in output

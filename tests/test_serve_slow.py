@@ -1,0 +1,150 @@
+"""`make serve`: a real Prefect server, pool and worker; the deployment runs when asked and by the clock."""
+
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+from flows_support import TINY, Checkout, alive, family, make_checkout, set_params, wait_for
+
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(400)]
+
+SERVE = [sys.executable, "-m", "flows.serve"]
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
+    """A checkout with tiny studies."""
+    made = make_checkout(tmp_path_factory.mktemp("served"))
+    set_params(made, {**TINY, "transfer": {**TINY["transfer"], "content_layers": [2], "style_windows": ["1-2"]}})
+    made.run("git", "add", "-A")
+    made.run("git", "-c", "user.name=test", "-c", "user.email=test@localhost", "commit", "-q", "-m", "tiny")
+    return made
+
+
+@pytest.fixture(scope="module")
+def url(checkout: Checkout) -> Iterator[str]:
+    """The API of what `make serve` brought up; afterwards, nothing of it is left."""
+    page = checkout.run(*SERVE, "start").split()[0]
+    try:
+        assert checkout.run(*SERVE, "start").split()[0] == page  # it is there already
+        yield f"{page}/api"
+    finally:
+        holder = holding(checkout)
+        members = family(holder.pid)
+        assert checkout.run(*SERVE, "stop") == "stopped\n"
+    assert wait_for(lambda: not alive(members), 30), alive(members)
+    assert checkout.run(*SERVE, "stop") == "nothing to stop\n"
+
+
+def holding(checkout: Checkout) -> psutil.Process:
+    """The process that holds server and worker."""
+    (found,) = [
+        process
+        for process in psutil.process_iter(["cmdline", "cwd"])
+        if (process.info["cmdline"] or [])[-2:] == ["flows.serve", "hold"] and process.info["cwd"] == str(checkout.path)
+    ]
+    return found
+
+
+def runs(url: str) -> list[dict[str, Any]]:
+    """The deployment's runs that were to begin by now, oldest first."""
+    ask = {"sort": "EXPECTED_START_TIME_ASC", "flows": {"name": {"any_": ["regenerate"]}}}
+    found = httpx.post(f"{url}/flow_runs/filter", json=ask).raise_for_status().json()
+    return [run for run in found if run["state"]["type"] != "SCHEDULED" or run["state"]["name"] != "Scheduled"]
+
+
+def ended(url: str, run: str, seconds: float = 200) -> dict[str, Any]:
+    """The state of a run, when it has one that lasts."""
+    state: dict[str, Any] = {}
+
+    def there() -> bool:
+        state.update(httpx.get(f"{url}/flow_runs/{run}").raise_for_status().json()["state"])
+        return state["type"] in ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
+
+    assert wait_for(there, seconds, every=1), state
+    return state
+
+
+def deployment(url: str) -> str:
+    """Its id."""
+    return str(httpx.get(f"{url}/deployments/name/regenerate/regenerate").raise_for_status().json()["id"])
+
+
+def begin(url: str, **parameters: Any) -> str:
+    """Asks for a run and returns its id."""
+    ask = {"parameters": parameters, "state": {"type": "SCHEDULED"}}
+    return str(
+        httpx.post(f"{url}/deployments/{deployment(url)}/create_flow_run", json=ask).raise_for_status().json()["id"]
+    )
+
+
+def test_a_run_when_asked(checkout: Checkout, url: str) -> None:
+    state = ended(url, begin(url, stages=["transfer"]))
+    assert state["type"] == "COMPLETED", state["message"]
+    assert (checkout.path / "reports" / "transfer" / "quality.csv").exists()
+    # Each job is there under its title, the study has left its artifact, and the log says where jobs ran.
+    names = [task["name"] for task in httpx.post(f"{url}/task_runs/filter", json={}).json()]
+    assert "transfer · egeskov × great_wave · conv1_2 | 1-2 · from noise 0" in names
+    (artifact,) = httpx.post(f"{url}/artifacts/filter", json={}).json()
+    assert artifact["key"] == "study-transfer"
+    assert "reports/index.html" in artifact["data"]
+    logs = [log["message"] for log in httpx.post(f"{url}/logs/filter", json={}).json()]
+    assert [line for line in logs if "from noise 0: " in line and "worker" in line and "cpu" in line], logs
+
+
+def test_changes_are_tried_in_a_copy(checkout: Checkout, url: str) -> None:
+    before = (checkout.path / "params.yaml").read_text()
+    state = ended(url, begin(url, stages=["transfer"], params={"transfer.iterations": 3}))
+    assert state["type"] == "COMPLETED", state["message"]
+    assert (checkout.path / "params.yaml").read_text() == before
+    assert "iterations" in checkout.run("dvc", "exp", "show", "--csv")
+    assert len(checkout.finished()) == 2
+
+
+def test_a_failed_job_fails_the_run(checkout: Checkout, url: str) -> None:
+    state = ended(url, begin(url, stages=["transfer"], params={"transfer.content": "nobody"}))
+    assert state["type"] == "FAILED"
+    assert "no picture called 'nobody'" in state["message"]
+
+
+def test_a_run_by_the_clock(checkout: Checkout, url: str) -> None:
+    known = {run["id"] for run in runs(url)}
+    ask = [
+        {"active": True, "schedule": {"cron": "* * * * *", "timezone": "UTC"}, "parameters": {"stages": ["transfer"]}}
+    ]
+    made = httpx.post(f"{url}/deployments/{deployment(url)}/schedules", json=ask).raise_for_status().json()
+    try:
+        assert wait_for(lambda: {run["id"] for run in runs(url)} > known, 100, every=1)
+        run = next(run for run in runs(url) if run["id"] not in known)
+        assert run["auto_scheduled"]
+        assert ended(url, run["id"])["type"] == "COMPLETED"
+    finally:
+        httpx.delete(f"{url}/deployments/{deployment(url)}/schedules/{made[0]['id']}")
+
+
+def test_another_run_waits(checkout: Checkout) -> None:
+    first = checkout.start([sys.executable, "-m", "flows.up", "--", "sh", "-c", "echo began; sleep 6"])
+    assert first.stdout is not None
+    assert first.stdout.readline() == "began\n"
+    began = time.monotonic()
+    output = checkout.run(sys.executable, "-m", "flows.up", "--", "echo", "second")
+    assert output.startswith("waiting for another run of this checkout (process ")
+    assert output.endswith("second\n")
+    assert time.monotonic() - began > 3
+    assert first.wait() == 0
+
+
+def test_nothing_is_left_when_the_holder_is_killed(tmp_path: Path) -> None:
+    made = make_checkout(tmp_path)
+    made.run(*SERVE, "start")
+    holder = holding(made)
+    members = family(holder.pid)
+    assert len(members) > 2
+    holder.kill()
+    assert wait_for(lambda: not alive(members), 60), alive(members)
+    assert made.run(*SERVE, "stop") == "nothing to stop\n"

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import shutil
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -54,7 +55,8 @@ def own_cluster(settings: Settings, workers: int) -> Iterator[str]:
         _kill_local_workers(cluster)
         raise
     finally:
-        cluster.close()
+        with suppress(AssertionError):  # Dask's, about a batch job that could not be submitted
+            cluster.close()
 
 
 def start(settings: Settings, workers: int) -> "SpecCluster":
@@ -99,6 +101,8 @@ def _slurm(settings: Settings, workers: int) -> "SpecCluster":
     """As many batch jobs of one worker each as NST_WORKERS says, or as many as NST_CLUSTER_OPTIONS asks for."""
     from dask_jobqueue import SLURMCluster
 
+    if workers and not shutil.which("sbatch"):
+        raise FileNotFoundError("there is no sbatch on this machine")
     exports = [f"export {name}={value}" for name, value in worker_environment(settings.threads).items()]
     options: dict[str, Any] = {
         "n_workers": workers,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import dask
 import httpx
 from distributed import Client
-from prefect import flow, get_run_logger, task
+from prefect import flow, get_run_logger, tags, task
 from prefect.client.orchestration import get_client
 from prefect.context import FlowRunContext, TaskRunContext
 from prefect.exceptions import ObjectNotFound
@@ -23,7 +23,7 @@ from prefect.states import Crashed
 from prefect.tasks import Task
 from prefect_dask import DaskTaskRunner
 
-from flows import api, cache, worker
+from flows import api, cache, stale, worker
 from flows.errors import ClusterError
 from flows.settings import Settings
 from flows.sharing import Services
@@ -154,7 +154,9 @@ class Crew:
         runner = DaskTaskRunner(address=self.services.dask)
         try:
             with temporary_settings({PREFECT_API_URL: self.services.api}):  # the workers are told with each task
-                study_flow.with_options(task_runner=runner)(study)
+                stale.close(study_flow.name)
+                with tags(stale.tag()):
+                    study_flow.with_options(task_runner=runner)(study)
                 APILogWorker.drain_all(timeout=PATIENCE)  # the server may be ours, and about to end
         except httpx.HTTPError as error:
             raise ClusterError(f"Prefect's API at {self.services.api} is gone ({error}): {_AGAIN}") from None

@@ -4,11 +4,13 @@ Nothing here is part of what is studied; that is in ``params.yaml``.
 """
 
 import os
+import re
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsError as NotJSONError
 
 from nst.errors import NSTError
 
@@ -99,6 +101,10 @@ def load() -> Settings:
     """
     try:
         return Settings()
+    except NotJSONError as error:
+        found = re.search(r'field "(\w+)"', str(error))
+        name = f"NST_{found[1].upper()}" if found else "a variable"
+        raise SettingsError(f"{name} is not valid JSON") from None
     except ValidationError as error:
         first = error.errors()[0]
         name = "_".join(["NST", *map(str, first["loc"])]).upper()

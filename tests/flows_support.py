@@ -187,10 +187,10 @@ class HandMade:
 
 
 @contextmanager
-def hand_made_cluster(folder: Path, workers: int = 2, *options: str) -> Iterator[HandMade]:
+def hand_made_cluster(folder: Path, workers: int, *options: str, **more: str) -> Iterator[HandMade]:
     """`dask scheduler` and `dask worker` on 127.0.0.1; they know nothing of the checkout that will use them."""
     environment = {name: value for name, value in os.environ.items() if name not in UNSET and "PREFECT" not in name}
-    environment["PREFECT_HOME"] = str(folder / "prefect")
+    environment |= {"PREFECT_HOME": str(folder / "prefect"), **more}
     file = folder / "scheduler.json"
     dask = [sys.executable, "-m", "dask"]
 

@@ -4,6 +4,7 @@ import csv
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 from flows_support import (
     TINY,
@@ -82,3 +83,39 @@ def test_survives_the_death_of_a_worker(checkout: Checkout, tmp_path: Path, by_h
     found = names(tmp_path / "reports" / "transfer")
     assert len(found) == len(set(found)) == 4
     assert len(list(jobs.iterdir())) == 4
+
+
+@pytest.mark.cluster
+def test_a_run_that_was_killed_does_not_seem_to_run(checkout: Checkout, tmp_path: Path, server: str) -> None:
+    def states() -> list[str]:
+        return [run["state"]["type"] for run in httpx.post(f"{server}/flow_runs/filter", json={}).json()]
+
+    assert set(states()) <= {"COMPLETED"}
+    params = tmp_path / "params.yaml"
+    params.write_text((checkout.path / "params.yaml").read_text().replace("iterations: 2", "iterations: 2000"))
+    process = checkout.start([*STUDY, "--params", str(params), "--reports", str(tmp_path / "reports")])
+    with killed_at_the_end(process):
+        assert wait_for(lambda: "RUNNING" in states())
+        process.kill()
+        process.wait()
+    assert states().count("RUNNING") == 1
+    there = {"NST_CACHE": str(tmp_path / "jobs")}
+    checkout.run(*STUDY, "--reports", str(tmp_path / "reports"), **there)
+    assert states().count("CRASHED") == 1
+    assert set(states()) == {"COMPLETED", "CRASHED"}
+
+
+@pytest.mark.cluster
+def test_results_are_filed_under_the_workers_kind_of_machine(checkout: Checkout, tmp_path: Path) -> None:
+    """Workers that use fewer of the processor's instructions than we do: another kind, as far as results go."""
+    there = {"NST_CACHE": str(tmp_path / "jobs")}
+    folder = tmp_path / "by hand"
+    folder.mkdir()
+    with hand_made_cluster(folder, 1, "--no-nanny", ATEN_CPU_CAPABILITY="default") as made:
+        where = {**there, "NST_DASK_ADDRESS": made.address}
+        checkout.run(*STUDY, "--reports", str(tmp_path / "reports"), **where)
+        found = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "jobs").iterdir()}
+        assert len(found) == 4
+        assert not found.keys() & checkout.finished().keys()
+        checkout.run(*STUDY, "--reports", str(tmp_path / "reports"), **where)
+    assert {path.name: path.stat().st_mtime_ns for path in (tmp_path / "jobs").iterdir()} == found

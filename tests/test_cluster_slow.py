@@ -18,6 +18,7 @@ from flows_support import (
     Checkout,
     alive,
     family,
+    hand_made_cluster,
     killed_at_the_end,
     make_checkout,
     set_params,
@@ -157,6 +158,59 @@ def test_a_poisoned_job_is_named_and_the_others_finish(checkout: Checkout, tmp_p
     assert "Traceback" not in output
     assert len(stamps(tmp_path)) == 3
     assert not (tmp_path / "reports" / "transfer" / "quality.csv").exists()
+
+
+def test_workers_get_as_many_jobs_as_they_have_resources(
+    checkout: Checkout, tmp_path: Path, whole: dict[str, bytes]
+) -> None:
+    folder = tmp_path / "by hand"
+    folder.mkdir()
+    with hand_made_cluster(folder, 1, "--no-nanny", "--resources", "GPU=1") as made:
+        gpu = {"NST_DASK_ADDRESS": made.address, "NST_RESOURCES": '{"GPU": 1}', **there(tmp_path)}
+        checkout.run(*STUDY, *reports(tmp_path), **gpu)
+        assert written(tmp_path / "reports" / "transfer") == whole
+        more = {**gpu, "NST_RESOURCES": '{"GPU": 2}', "NST_CLUSTER_TIMEOUT": "5"}
+        output = checkout.run(*STUDY, *reports(tmp_path), code=1, **more)
+    assert "error: no worker that offers {'GPU': 2.0}" in output
+
+
+def test_all_workers_die(checkout: Checkout, tmp_path: Path) -> None:
+    folder = tmp_path / "by hand"
+    folder.mkdir()
+    with hand_made_cluster(folder, 1, "--no-nanny") as made:
+        where = {"NST_DASK_ADDRESS": made.address, "NST_CLUSTER_TIMEOUT": "5", **there(tmp_path)}
+        process = checkout.start([*STUDY, *reports(tmp_path)], **where)
+        with killed_at_the_end(process):
+            assert wait_for(lambda: bool(stamps(tmp_path)), every=0.02)
+            made.workers[0].kill()
+            output, _ = process.communicate(timeout=90)
+    assert process.returncode == 1
+    assert re.search(r"^error: no worker has been left for \d+ s: run the command again", output, re.MULTILINE)
+
+
+SBATCH = """#!/bin/sh
+cp "$1" "$0.$$"
+setsid sh "$0.$$" >"$0.$$.log" 2>&1 &
+echo "Submitted batch job $!"
+"""
+SCANCEL = """#!/bin/sh
+kill -- "-$1"
+"""
+
+
+def test_the_batch_scripts_of_slurm_run(checkout: Checkout, tmp_path: Path, whole: dict[str, bytes]) -> None:
+    """The scripts are those that SLURM would get; what takes them here only runs them."""
+    commands = tmp_path / "bin"
+    commands.mkdir()
+    for name, text in {"sbatch": SBATCH, "scancel": SCANCEL}.items():
+        (commands / name).write_text(text)
+        (commands / name).chmod(0o755)
+    options = {"scheduler_options": {"host": "127.0.0.1"}, "walltime": "00:10:00"}
+    slurm = {"NST_CLUSTER": "slurm", "NST_CLUSTER_OPTIONS": json.dumps(options), **there(tmp_path)}
+    checkout.run(*STUDY, *reports(tmp_path), PATH=f"{commands}{os.pathsep}{checkout.environ()['PATH']}", **slurm)
+    assert written(tmp_path / "reports" / "transfer") == whole
+    assert len(list(commands.glob("sbatch.*.log"))) == 2
+    assert wait_for(lambda: not ours(str(commands)), 30), alive(ours(str(commands)))
 
 
 class TestDiskFull:

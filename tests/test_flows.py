@@ -1,6 +1,8 @@
 """Tests of what runs studies, part by part: the store of finished jobs, processes, the fan-out."""
 
 import base64
+import dataclasses
+import importlib.util
 import json
 import os
 import pickle
@@ -9,15 +11,18 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 from flows_support import ROOT, alive, family, wait_for
 
-from flows import api, cache, cluster, processes, settings
+from flows import api, cache, cluster, processes, settings, study, worker
 from flows.errors import ClusterError
+from nst import params, studies
 from nst.errors import ResultError
 from nst.jobs import Job
 from nst.results import Environment, Quality, Result, Timing
+from nst.run import Inputs
 
 api.prepare_environment()
 
@@ -120,6 +125,29 @@ class TestStore:
         assert list(tmp_path.iterdir()) == []
 
 
+class TestBucket:
+    """The same by URL; `memory` is fsspec's own file system."""
+
+    def test_gives_back_what_was_stored(self) -> None:
+        job, bucket = make_job(), cache.storage("memory://studies/jobs")
+        assert cache.load(bucket, "key", job) is None
+        cache.store(bucket, "key", make_result(job).to_dict())
+        assert cache.load(bucket, "key", job) == make_result(job)
+        cache.discard(bucket, "key")
+        assert cache.load(bucket, "key", job) is None
+
+    def test_notices_a_cut_file_and_another_serializer(self) -> None:
+        bucket = cache.storage("memory://studies/jobs")
+        for content in (b"{", b'{"metadata": {"serializer": {"type": "pickle"}}, "result": ""}'):
+            bucket.write_path("key.json", content)
+            with pytest.raises(ResultError):
+                cache.load(bucket, "key", make_job())
+
+    def test_names_a_url_that_nothing_can_reach(self) -> None:
+        with pytest.raises(ClusterError, match=r"^NST_CACHE = 'nonsense://here': "):
+            cache.storage("nonsense://here")
+
+
 class TestProcesses:
     """Nothing is left behind."""
 
@@ -210,6 +238,102 @@ class TestSettings:
         monkeypatch.setenv("NST_WORKERS", "many")
         with pytest.raises(settings.SettingsError, match=r"^NST_WORKERS = 'many': "):
             settings.load()
+
+    def test_says_which_variable_is_no_json(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("NST_CLUSTER_OPTIONS", "queue=gpu")
+        with pytest.raises(settings.SettingsError, match=r"^NST_CLUSTER_OPTIONS is not valid JSON"):
+            settings.load()
+
+    OTHERS: ClassVar = {
+        "workers": "7",
+        "memory_limit": "2GB",
+        "dask_address": "tcp://127.0.0.1:9",
+        "cluster": "slurm",
+        "cluster_options": '{"queue": "gpu"}',
+        "resources": '{"GPU": 1}',
+        "in_flight": "3",
+        "retries": "0",
+        "retry_delay": "9",
+        "cache": "/nowhere",
+        "server_timeout": "9",
+        "cluster_timeout": "9",
+    }
+    """A value for each but the threads of a job, which change the last bits."""
+
+    def keys(self, data: Path) -> list[str]:
+        """What the transfer study's results are filed under."""
+        where = settings.load()
+        wanted = params.load(ROOT / "params.yaml")
+        storage = cache.storage(where.cache)
+        collection = study.Collection(studies.load("transfer"), wanted, data, storage, where.threads, worker.place)
+        return [order.key for order in collection.missing()]
+
+    def test_no_setting_changes_what_results_are_filed_under(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, data: Path
+    ) -> None:
+        monkeypatch.setenv("NST_CACHE", str(tmp_path))  # with nothing in it
+        keys = self.keys(data)
+        assert len(set(keys)) == 176
+        for name, value in self.OTHERS.items():
+            with monkeypatch.context() as patch:
+                patch.setenv(f"NST_{name.upper()}", value)
+                assert self.keys(data) == keys, name
+        monkeypatch.setenv("NST_THREADS", "2")
+        assert not set(self.keys(data)) & set(keys)
+        assert {*self.OTHERS, "threads"} == set(settings.Settings.model_fields)
+
+
+class TestClusters:
+    """What is started, as far as it can be without a batch system or a GPU."""
+
+    def test_the_batch_script(self) -> None:
+        options = {"queue": "gpu", "walltime": "02:00:00", "job_extra_directives": ["--gres=gpu:1"]}
+        options |= {"worker_extra_args": ["--lifetime", "110m"], "scheduler_options": {"host": "127.0.0.1"}}
+        where = settings.Settings(cluster="slurm", cluster_options=options, resources={"GPU": 1}, threads=3)
+        with cluster.start(where, 0) as started:
+            script = started.job_script()
+        for line in ("#SBATCH -p gpu", "#SBATCH -t 02:00:00", "#SBATCH --gres=gpu:1", "#SBATCH --cpus-per-task=3"):
+            assert line in script
+        assert "export OMP_NUM_THREADS=3" in script
+        assert script.count("--nthreads") == 2  # Dask's own, then ours, which wins: one job at a time
+        assert "--nthreads 1 --preload flows.worker --resources 'GPU=1' --lifetime 110m" in script
+
+    def test_a_machine_without_a_batch_system(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("PATH", "/nowhere")
+        with pytest.raises(ClusterError, match="there is no sbatch on this machine"):
+            cluster.start(settings.Settings(cluster="slurm"), 1)
+
+    def test_options_that_the_cluster_does_not_take(self) -> None:
+        where = settings.Settings(cluster_options={"n_workres": 3})
+        with pytest.raises(ClusterError, match=r"^NST_CLUSTER=local with NST_CLUSTER_OPTIONS=.*n_workres"):
+            cluster.start(where, 1)
+
+    @pytest.mark.skipif(bool(importlib.util.find_spec("dask_cuda")), reason="dask-cuda is installed")
+    def test_a_package_that_is_not_installed(self) -> None:
+        with pytest.raises(ClusterError, match=r"^NST_CLUSTER=cuda: No module named 'dask_cuda': see docs/cluster.md$"):
+            cluster.start(settings.Settings(cluster="cuda"), 1)
+
+
+class TestWorkers:
+    """A worker of another kind than the one that results are filed under does not take the job."""
+
+    @pytest.mark.parametrize("other", [{"torch": "0.1"}, {"engine": "other code"}], ids=str)
+    def test_of_another_version(self, other: dict[str, str]) -> None:
+        from flows import fanout
+
+        job, here = make_job(), worker.place("auto")
+        order = fanout.Order(job, Inputs(None, None), dataclasses.replace(here, **other), "key")
+        with pytest.raises(fanout.WorkerError, match=r"^worker .* is .*; results are kept for .*"):
+            fanout.run_one(job.title, order, threads=1, alone=False)
+
+    def test_with_another_precision(self) -> None:
+        from flows import fanout
+
+        job, here = make_job(), worker.place("auto")
+        platform = dataclasses.replace(here.platform, precision="other")
+        order = fanout.Order(job, Inputs(None, None), dataclasses.replace(here, platform=platform), "key")
+        with pytest.raises(fanout.WorkerError, match="let all workers be of one kind"):
+            fanout.run_one(job.title, order, threads=1, alone=False)
 
 
 class TestAddresses:

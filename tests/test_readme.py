@@ -12,6 +12,7 @@ from nst.cli import _parser
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text("utf-8")
+CLUSTER = (ROOT / "docs" / "cluster.md").read_text("utf-8")
 
 
 def _commands() -> list[list[str]]:
@@ -25,7 +26,7 @@ def _commands() -> list[list[str]]:
 def test_command_exists(words: list[str]) -> None:
     program, *arguments = words
     if program == "make":
-        targets = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text("utf-8"), flags=re.MULTILINE)
+        targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text("utf-8"), flags=re.MULTILINE)
         assert set(arguments) <= set(targets)
     elif program == "dvc":
         get_main_parser().parse_args(arguments)  # exits, and so fails, when DVC does not know it
@@ -47,8 +48,13 @@ def test_links_lead_somewhere() -> None:
     assert [link for link in links if not (ROOT / link).exists()] == []
 
 
+def test_the_table_has_every_setting_once() -> None:
+    rows = re.findall(r"^\| `NST_([A-Z_]+)` \|", CLUSTER, flags=re.MULTILINE)
+    assert sorted(rows) == sorted(name.upper() for name in Settings.model_fields)
+
+
 def test_variables_are_settings() -> None:
-    named = set(re.findall(r"`NST_([A-Z_]+)`", README))
+    named = set(re.findall(r"\bNST_([A-Z_]+)", README + CLUSTER))
     assert named
     assert named <= {name.upper() for name in Settings.model_fields}
 

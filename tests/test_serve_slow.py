@@ -112,6 +112,28 @@ def test_a_failed_job_fails_the_run(checkout: Checkout, url: str) -> None:
     assert "no picture called 'nobody'" in state["message"]
 
 
+def test_a_killed_run_is_crashed_and_leaves_nothing(checkout: Checkout, url: str) -> None:
+    run = begin(url, stages=["reconstruction"])
+
+    def processes() -> list[psutil.Process]:
+        return [member for member in family(holding(checkout).pid) if belongs(member, run)]
+
+    assert wait_for(lambda: len(processes()) > 3)
+    members = processes()
+    members[0].kill()
+    assert ended(url, run)["type"] == "CRASHED"
+    assert wait_for(lambda: not alive(members), 60), alive(members)
+    assert ended(url, begin(url, stages=["transfer"]))["type"] == "COMPLETED"  # it holds nothing back
+
+
+def belongs(process: psutil.Process, run: str) -> bool:
+    """Whether a process works for this run."""
+    try:
+        return run.replace("-", "") in process.environ().get("PREFECT__FLOW_RUN_ID", "").replace("-", "")
+    except psutil.Error:
+        return False
+
+
 def test_a_run_by_the_clock(checkout: Checkout, url: str) -> None:
     known = {run["id"] for run in runs(url)}
     ask = [

@@ -144,8 +144,9 @@ class Crew:
                 raise ClusterError(
                     f"no worker{offering} at {self.services.dask} took a job within {limit:.0f} s (NST_CLUSTER_TIMEOUT)"
                 ) from None
-            except ImportError as error:
-                raise ClusterError(f"the workers at {self.services.dask} lack this package: {error}") from None
+            except (ImportError, RuntimeError) as error:
+                text = " ".join(str(error.__cause__ or error).split())
+                raise ClusterError(f"the workers at {self.services.dask} lack this package: {text}") from None
         return found
 
     def run(self, study: str, work: Callable[[Submit], None]) -> None:

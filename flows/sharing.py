@@ -10,6 +10,7 @@ import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from flows import api, cluster
 from flows.errors import ClusterError
@@ -58,9 +59,18 @@ def own(settings: Settings, workers: int) -> Iterator[Services]:
         if address is None:
             address = stack.enter_context(cluster.own_cluster(settings, workers))
         if server:
+            if settings.elsewhere and not _on_loopback(address):
+                raise ClusterError(
+                    f"workers at {address} cannot reach a temporary Prefect API on this machine: "
+                    f"set {api.API} to a server that they can reach"
+                )
             server.wait(settings.server_timeout)
             url = server.url
         yield Services(str(url), address)
+
+
+def _on_loopback(address: str) -> bool:
+    return urlsplit(address).hostname in ("127.0.0.1", "::1", "localhost")
 
 
 def _borrow(path: str, timeout: float) -> Services | None:

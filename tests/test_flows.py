@@ -16,7 +16,7 @@ from typing import ClassVar
 import pytest
 from flows_support import ROOT, alive, family, wait_for
 
-from flows import api, cache, cluster, processes, settings, study, worker
+from flows import api, cache, cluster, processes, settings, sharing, study, worker
 from flows.errors import ClusterError
 from nst import params, studies
 from nst.errors import ResultError
@@ -343,6 +343,17 @@ class TestAddresses:
         monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
         with pytest.raises(ClusterError, match=r"http://127.0.0.1:9/api does not answer"):
             api.check_given()
+
+    def test_workers_elsewhere_need_an_api_that_they_can_reach(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.delenv("PREFECT_API_URL", raising=False)
+        # What is asked for the address is whether it answers; a name of this machine that is not loopback will do.
+        monkeypatch.setattr(cluster, "check_given", lambda where: where.dask_address)
+        where = settings.Settings(dask_address="tcp://10.0.0.1:8786")
+        with (
+            pytest.raises(ClusterError, match="set PREFECT_API_URL to a server that they can reach"),
+            sharing.own(where, 1),
+        ):
+            pass
 
     def test_names_a_scheduler_that_does_not_answer(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("NST_DASK_ADDRESS", "tcp://127.0.0.1:9")

@@ -46,6 +46,7 @@ def own_cluster(settings: Settings, workers: int) -> Iterator[str]:
         ClusterError: it cannot be started.
     """
     import dask
+    import distributed  # noqa: F401  (its defaults must be there first: what we set is taken back whole)
 
     with dask.config.set(_config(settings)):
         cluster = start(settings, workers)

@@ -227,7 +227,7 @@ class TestDiskFull:
         return checkout.run("unshare", "-rm", "sh", "-c", script, code=1, **environment)
 
     def test_of_finished_jobs(self, checkout: Checkout, tmp_path: Path, whole: dict[str, bytes]) -> None:
-        output = self.run(checkout, tmp_path, tmp_path / "full", 40, NST_CACHE=str(tmp_path / "full"))
+        output = self.run(checkout, tmp_path, tmp_path / "full", 20, NST_CACHE=str(tmp_path / "full"))
         assert "No space left on device" in output
         assert "Traceback" not in output
         assert not (tmp_path / "reports" / "transfer" / "quality.csv").exists()

@@ -298,6 +298,13 @@ class TestClusters:
         assert script.count("--nthreads") == 2  # Dask's own, then ours, which wins: one job at a time
         assert "--nthreads 1 --preload flows.worker --resources 'GPU=1' --lifetime 110m" in script
 
+    def test_leaves_dasks_own_settings_in_force(self) -> None:
+        """In a process that has not imported Dask's scheduler before, as `flows.up`."""
+        code = "import dask; from flows import cluster, settings\n"
+        code += "with cluster.own_cluster(settings.Settings(), 0): dask.config.get('distributed.scheduler.bandwidth')\n"
+        code += "dask.config.get('distributed.scheduler.bandwidth')"
+        subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, timeout=60)
+
     def test_a_machine_without_a_batch_system(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("PATH", "/nowhere")
         with pytest.raises(ClusterError, match="there is no sbatch on this machine"):

@@ -15,6 +15,7 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from types import FrameType
+from typing import Any
 
 import psutil
 
@@ -95,7 +96,7 @@ def start(command: Sequence[str], **options: object) -> "subprocess.Popen[bytes]
     return subprocess.Popen(step, **options)  # type: ignore[call-overload, no-any-return]
 
 
-def stop(process: "subprocess.Popen[bytes]", grace: float = 10.0) -> None:
+def stop(process: "subprocess.Popen[Any]", grace: float = 10.0) -> None:
     """Ends a child and all below it: asks first, then makes it."""
     family = []
     with suppress(psutil.Error):

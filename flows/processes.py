@@ -74,13 +74,19 @@ def _behind_shell(pid: int) -> list[int]:
     return [pid]
 
 
-def _watch(owners: Sequence[int]) -> None:
+def is_alive(process: psutil.Process) -> bool:
+    """Whether a process runs; one that has ended may still have its number, above all in containers."""
     try:
-        watched = [psutil.Process(pid) for pid in owners]
-        while all(process.is_running() and process.status() != psutil.STATUS_ZOMBIE for process in watched):
-            time.sleep(0.5)
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.Error:
-        pass
+        return False
+
+
+def _watch(owners: Sequence[int]) -> None:
+    with suppress(psutil.Error):
+        watched = [psutil.Process(pid) for pid in owners]
+        while all(map(is_alive, watched)):
+            time.sleep(0.5)
     os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(_GRACE)
     os._exit(1)

@@ -137,7 +137,7 @@ def _running() -> psutil.Process | None:
     with suppress(OSError, ValueError, psutil.Error):
         said = json.loads(_file().read_text())
         process = psutil.Process(said["pid"])
-        if process.create_time() == said["born"]:
+        if process.create_time() == said["born"] and processes.is_alive(process):
             return process
     return None
 

@@ -12,6 +12,8 @@ from prefect.client.schemas.filters import FlowRunFilterStateType as OfType
 from prefect.client.schemas.objects import StateType
 from prefect.states import Crashed
 
+from flows import processes
+
 _MARK = "process:"
 
 
@@ -41,6 +43,7 @@ def _is_dead(text: str) -> bool:
         return False
     pid = int(text.split(":")[-2])
     try:
-        return text != _tag(pid, psutil.Process(pid).create_time())
+        process = psutil.Process(pid)
+        return text != _tag(pid, process.create_time()) or not processes.is_alive(process)
     except psutil.NoSuchProcess:
         return True

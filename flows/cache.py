@@ -86,6 +86,8 @@ class ResultBucket(RemoteFileSystem):
             content: bytes = self.filesystem.cat_file(self._resolve_path(path))
         except FileNotFoundError as error:
             raise ValueError(f"{self.basepath}: no {path}") from error
+        except Exception as error:  # each file system has errors of its own
+            raise ClusterError(f"NST_CACHE = {self.basepath!r} cannot be read: {error}") from error
         _plain(content)
         return content
 
@@ -154,6 +156,12 @@ def store(place: Storage, key: str, value: dict[str, Any]) -> None:
     from prefect.results import ResultStore
 
     ResultStore(result_storage=place, serializer=SERIALIZER).write(value, key=file_name(key))
+
+
+def holds(place: Storage, key: str) -> bool:
+    """Whether the finished job is there."""
+    path = place._resolve_path(file_name(key))
+    return bool(place.filesystem.exists(path)) if isinstance(place, ResultBucket) else Path(path).exists()
 
 
 def discard(place: Storage, key: str) -> None:

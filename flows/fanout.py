@@ -234,7 +234,8 @@ class Crew:
         except Exception as error:
             return Failure(order.job, _reason(error))
         result = Result.from_dict(value)
-        if not self.settings.workers_store:
+        # Prefect says nothing when a worker could not write; trying it here does, when the disk is full, say.
+        if not cache.holds(self.storage, order.key):
             cache.store(self.storage, order.key, value)
         return result
 

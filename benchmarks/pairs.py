@@ -1,0 +1,87 @@
+"""The pictures that are stylised, the command that does it, and how the outcome is judged."""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from benchmarks import process
+from flows.settings import ROOT
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+SIZE = 256
+"""Longest side, px, wherever two ways to the same picture are compared."""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A content and a style."""
+
+    content: str
+    style: str
+
+    @property
+    def title(self) -> str:
+        """For people."""
+        return f"{self.content} × {self.style}"
+
+    @property
+    def name(self) -> str:
+        """For files."""
+        return f"{self.content}_{self.style}"
+
+    @property
+    def paths(self) -> tuple[Path, Path]:
+        """The files of content and style."""
+        from nst import images
+
+        return images.find(ROOT / "data/content", self.content), images.find(ROOT / "data/style", self.style)
+
+
+PAIRS = (
+    Pair("egeskov", "great_wave"),
+    Pair("chelsea", "cafe_terrace"),
+    Pair("eilean_donan", "composition_viii"),
+)
+
+
+@dataclass(frozen=True)
+class Distances:
+    """Of a saved picture to its originals (see `nst.metrics`)."""
+
+    content: float
+    style: float
+
+
+def transfer(content: Path, style: Path, output: Path, *options: str) -> process.Finished:
+    """`nst transfer` as a process of its own."""
+    return process.run(
+        sys.executable, "-m", "nst.cli", "transfer", str(content), str(style), "-o", str(output), "--quiet", *options
+    )
+
+
+def original(path: Path) -> bytes:
+    """A picture at the usual size, as PNG."""
+    from nst import images
+
+    return images.to_png(images.fit(images.read(path), SIZE))
+
+
+def judge(picture: Path, pair: Pair) -> Distances:
+    """The distances of a picture of the usual size to the originals at that size."""
+    from nst import images, metrics
+    from nst.weights import NORMALISED
+
+    content, style = map(original, pair.paths)
+    by_content, by_style = metrics.distances(metrics.as_tensor(images.read(picture)), content, style, NORMALISED)
+    assert by_content is not None and by_style is not None, "both originals are there"
+    return Distances(by_content, by_style)
+
+
+def square(picture: "Image.Image", side: int) -> "Image.Image":
+    """The middle of a picture, `side` × `side` px."""
+    from PIL import Image, ImageOps
+
+    return ImageOps.fit(picture, (side, side), Image.Resampling.LANCZOS)

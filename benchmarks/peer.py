@@ -1,0 +1,123 @@
+"""Time to quality: `nst transfer` beside pastiche, each a process of its own with its default settings.
+
+pastiche (github.com/dstein64/pastiche) is what `pip install` gives people today: Gatys' objective at the same layers
+with VGG-19, L-BFGS, 1000 steps, float32.  It gets the same files and the same longest side.
+"""
+
+import json
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+from benchmarks import machine, pairs, process
+from benchmarks.pairs import PAIRS, SIZE, Pair
+from benchmarks.table import Cell, Section, Spread, Target
+from flows.settings import ROOT
+
+FASTER = 60
+RUNS = 5
+"""Of ours, after one more that warms the disk's cache up; of the peer one, which takes minutes."""
+KEPT = ROOT / ".cache" / "bench" / "peer"
+"""Where a run of the peer is kept, for `--peer-results`."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One way to a picture."""
+
+    seconds: Spread
+    peak_mb: float
+    distances: pairs.Distances
+
+
+def measure(say: Callable[[str], None], kept: Path | None = None) -> Section:
+    """Both on all pairs.
+
+    Args:
+        kept: a folder with results of an earlier run of the peer on this machine, to be used again.
+
+    Raises:
+        FailedError: a command failed, or `kept` holds results of another machine or not all that are needed.
+    """
+    rows: list[tuple[Cell, ...]] = []
+    targets: list[Target] = []
+    for pair in PAIRS:
+        say(f"{pair.title}: nst transfer")
+        ours = _ours(pair)
+        say(f"{pair.title}: {'pastiche, from an earlier run' if kept else 'pastiche, about 6 minutes'}")
+        peer = _kept(pair, kept) if kept else _peer(pair)
+        for name, outcome in (("nst transfer", ours), (f"pastiche {version()}", peer)):
+            found = outcome.distances
+            rows.append((pair.title, name, outcome.seconds, found.content, found.style, round(outcome.peak_mb)))
+        targets += _targets(pair, ours, peer)
+    notes: tuple[str, ...] = (
+        f"Both at {SIZE} px with default settings; distances of the saved pictures by `nst.metrics`.",
+    )
+    if kept:
+        notes += ("pastiche's times and pictures are of an earlier run on this machine.",)
+    columns = ("pair", "program", "s", "content distance", "style distance", "peak memory, MB")
+    return Section("Time to quality: whole processes", columns, tuple(rows), tuple(targets), notes)
+
+
+def version() -> str:
+    """Of the peer.
+
+    Raises:
+        FailedError: it is not installed.
+    """
+    try:
+        return metadata.version("pastiche")
+    except metadata.PackageNotFoundError:
+        raise process.FailedError("pastiche is not installed; `make bench` installs it") from None
+
+
+def _targets(pair: Pair, ours: Outcome, peer: Outcome) -> list[Target]:
+    speed = Spread.of([peer.seconds.median / ours.seconds.median])
+    content = Spread.of([ours.distances.content / peer.distances.content])
+    style = Spread.of([ours.distances.style / peer.distances.style])
+    return [
+        Target(f"{pair.title}: times faster than pastiche", FASTER, speed, "×", at_least=True),
+        Target(f"{pair.title}: content distance, of pastiche's", 1.0, content, "×"),
+        Target(f"{pair.title}: style distance, of pastiche's", 1.0, style, "×"),
+    ]
+
+
+def _ours(pair: Pair) -> Outcome:
+    with tempfile.TemporaryDirectory() as folder:
+        picture = Path(folder) / "ours.png"
+        runs = [pairs.transfer(*pair.paths, picture, "--size", str(SIZE)) for _ in range(1 + RUNS)][1:]
+        seconds = Spread.of(run.seconds for run in runs)
+        return Outcome(seconds, max(run.peak_mb for run in runs), pairs.judge(picture, pair))
+
+
+def _peer(pair: Pair) -> Outcome:
+    KEPT.mkdir(parents=True, exist_ok=True)
+    picture = KEPT / f"{pair.name}.png"
+    content, style = map(str, pair.paths)
+    command = ("--content", content, "--styles", style, "--size", str(SIZE), "--output", str(picture))
+    finished = process.run(sys.executable, "-m", "pastiche", *command)
+    _keep(pair, finished, KEPT)
+    return _kept(pair, KEPT)
+
+
+def _keep(pair: Pair, finished: process.Finished, folder: Path) -> None:
+    values = {"seconds": finished.seconds, "peak_mb": finished.peak_mb, "on": _where()}
+    (folder / f"{pair.name}.json").write_text(json.dumps(values), "utf-8")
+
+
+def _kept(pair: Pair, folder: Path) -> Outcome:
+    path = folder / f"{pair.name}.json"
+    try:
+        values = json.loads(path.read_text("utf-8"))
+    except (OSError, json.JSONDecodeError):
+        raise process.FailedError(f"{path}: no results of pastiche; run without --peer-results once") from None
+    if values["on"] != _where():
+        raise process.FailedError(f"{path}: of another machine ({values['on']}); run without --peer-results")
+    return Outcome(Spread.of([values["seconds"]]), values["peak_mb"], pairs.judge(path.with_suffix(".png"), pair))
+
+
+def _where() -> str:
+    return f"{machine.describe()}, pastiche {version()}"

@@ -81,7 +81,8 @@ def parse(argv: Sequence[str] | None = None) -> Arguments:
         "--peer-results",
         type=Path,
         metavar="FOLDER",
-        help=f"use the peer's times and pictures of an earlier run on this machine; the last are in {peer.KEPT.relative_to(ROOT)}",
+        help="use the peer's times and pictures of an earlier run on this machine; the last are in "
+        f"{peer.KEPT.relative_to(ROOT)}",
     )
     parser.add_argument(
         "--params", type=Path, metavar="FILE", help="run the study with another params.yaml, to try this out"

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from benchmarks import pairs
 from benchmarks.pairs import PAIRS
+from benchmarks.process import FailedError
 from benchmarks.table import Cell, Section, Spread, Target
 from flows.settings import cores
 
@@ -84,7 +85,11 @@ class Turns:
 
 
 def measure(say: Callable[[str], None]) -> Section:
-    """All sizes, with all cores and with one thread."""
+    """All sizes, with all cores and with one thread.
+
+    Raises:
+        FailedError: a job ended before its last step.
+    """
     from nst.run import platform
 
     fast: Precision = platform().precision  # type: ignore[assignment]
@@ -167,6 +172,10 @@ def _compare(size: int, threads: int, precision: "Precision", rounds: int, *, pl
         others.append(_plain_step(job, content, style))
     turns = Turns(others, STEPS[precision], lambda: synchronize(device))
     run.run_job(job, inputs, threads=threads, on_iteration=turns, pixel_metrics=False)
+    if len(turns.times.get(OURS, [])) != 1 + rounds:
+        raise FailedError(
+            f"a job of {job.iterations} steps took fewer, so steps cannot be timed: see {__name__}.prepare"
+        )
     times = {name: found[1:] for name, found in turns.times.items()}
     return Comparison(run.platform(precision).precision, tuple(turns.others), times)
 

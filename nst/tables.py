@@ -1,4 +1,4 @@
-"""quality.csv, timing.csv and metrics.json: the tables each study writes."""
+"""quality.csv, timing.csv, metrics.json and headline.json: the tables each study writes."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -9,6 +9,8 @@ import pandas as pd
 
 from nst.layers import window
 from nst.results import Result
+
+DISTANCES = ("content_distance", "style_distance", "sliced_wasserstein", "colour_distance")
 
 IMAGES = "images"
 """The folder of single pictures, inside a study's folder."""
@@ -35,8 +37,25 @@ def image_path(result: Result) -> str:
 
 
 def write_metrics(metrics: Mapping[str, Any], folder: Path) -> None:
-    """metrics.json, for `dvc metrics show` and `dvc metrics diff`."""
+    """metrics.json: all that the study found, for the report."""
     (folder / "metrics.json").write_text(json.dumps(_rounded(metrics), indent=2, ensure_ascii=False) + "\n", "utf-8")
+
+
+def write_headline(values: Mapping[str, float | str | None], folder: Path) -> None:
+    """headline.json: the few numbers that a study is judged by, for `dvc metrics show`, `dvc metrics diff` and
+    `dvc exp show`, which make a column of each."""
+    (folder / "headline.json").write_text(json.dumps(_rounded(values), indent=2, ensure_ascii=False) + "\n", "utf-8")
+
+
+def distances(result: Result) -> dict[str, float]:
+    """The distances of a result to its originals, as columns; those it has."""
+    found = {name: getattr(result.quality, name) for name in DISTANCES}
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def write_csv(rows: Iterable[Mapping[str, Any]], path: Path) -> None:
+    """Numbers to five digits, for plots."""
+    pd.DataFrame(list(rows)).to_csv(path, index=False, lineterminator="\n", float_format="%.5g")
 
 
 def read_metrics(folder: Path) -> dict[str, Any]:

@@ -26,6 +26,11 @@ def number(value: float | None, digits: int = 3) -> str:
     return _fixed(value, _decimals(value, digits))
 
 
+def about(value: float, digits: int = 2) -> str:
+    """`value` to so many significant digits, also before the decimal point: ``1200`` of 1209."""
+    return number(float(f"{value:.{digits}g}"), digits)
+
+
 def plus_minus(mean: float | None, deviation: float | None) -> str:
     """``0.659 ± 0.072``: the deviation to two significant digits, the mean to no more than that and to three."""
     if mean is None or deviation is None or math.isnan(mean):

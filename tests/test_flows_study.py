@@ -42,6 +42,7 @@ def test_writes_its_folder(checkout: Checkout) -> None:
     folder = checkout.path / "reports" / "transfer"
     assert {path.name for path in folder.iterdir()} == {
         "figures",
+        "headline.json",
         "images",
         "metrics.json",
         "quality.csv",

@@ -277,6 +277,13 @@ def test_a_mean_is_rounded_to_what_its_spread_allows(mean: float, deviation: flo
     assert wording.plus_minus(mean, deviation) == shown
 
 
+@pytest.mark.parametrize(
+    ("value", "shown"), [(1209.0, "1200"), (751.2, "750"), (38.4, "38"), (0.0571, "0.057"), (9.96, "10"), (0.0, "0")]
+)
+def test_measurements_have_two_digits_before_the_point_too(value: float, shown: str) -> None:
+    assert wording.about(value) == shown
+
+
 def test_comparisons_say_which_way_and_how_much() -> None:
     assert wording.versus(4.0, 40.0, "fewer", "more") == "10× fewer"
     assert wording.versus(40.0, 4.0, "fewer", "more") == "10× more"

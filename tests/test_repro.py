@@ -56,7 +56,7 @@ def test_repro_from_nothing_to_the_report(checkout: Checkout) -> None:
     assert kept.items() <= checkout.finished().items()
     reports = checkout.path / "reports"
     for study in STUDIES:
-        assert {"figures", "images", "quality.csv", "timing.csv", "metrics.json"} <= {
+        assert {"figures", "images", "quality.csv", "timing.csv", "metrics.json", "headline.json"} <= {
             path.name for path in (reports / study).iterdir()
         }
     assert (reports / "index.html").exists()

@@ -258,6 +258,9 @@ class TestFolders:
             with Image.open(reports / study / image) as opened:
                 assert opened.format == "PNG"
         assert json.loads((reports / study / "metrics.json").read_text())
+        headline = json.loads((reports / study / "headline.json").read_text())
+        assert 2 < len(headline) < 12
+        assert all(isinstance(value, float | int | str) for value in headline.values())
 
     @pytest.mark.parametrize(
         ("study", "names"),

@@ -5,7 +5,7 @@ from statistics import median
 
 from nst.findings.phrases import cell, start_name, window_cell
 from nst.findings.records import Cell, Column, Results, Run, StudyResults, Table
-from nst.wording import NOTHING
+from nst.wording import NOTHING, about
 
 
 def full_table(study: StudyResults) -> Table:
@@ -51,9 +51,9 @@ def time_table(results: Results) -> Table:
             (
                 Cell(study.name),
                 Cell(str(len(runs)), float(len(runs))),
-                cell(sum(run.seconds for run in runs), 2),
-                cell(1000 * median(run.seconds_per_iteration for run in runs), 2),
-                cell(max(run.peak_memory_mb for run in runs), 2),
+                _about(sum(run.seconds for run in runs)),
+                _about(1000 * median(run.seconds_per_iteration for run in runs)),
+                _about(max(run.peak_memory_mb for run in runs)),
                 Cell(", ".join(sorted({run.precision for run in runs}))),
                 Cell(", ".join(sorted({run.device for run in runs}))),
             )
@@ -71,3 +71,8 @@ def time_table(results: Results) -> Table:
         ),
         tuple(rows),
     )
+
+
+def _about(value: float) -> Cell:
+    """A measurement that differs a little from run to run."""
+    return Cell(about(value), value)

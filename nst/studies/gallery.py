@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from statistics import fmean
 
 from nst import figures, images, tables
 from nst.errors import ParamsError
@@ -87,6 +88,8 @@ def write(params: Params, results: Mapping[Job, Result], data: Path, folder: Pat
 
     film = results[_film(params)]
     figures.save_gif([images.from_png(frame) for frame in (*film.frames, film.png)], target / "process.gif")
+    painted = [tables.distances(results[job]) for job in grid.values()]
+    tables.write_headline({name: fmean(each[name] for each in painted) for name in painted[0]}, folder)
     tables.write_metrics(
         {
             "content_layer": section.content_layer,

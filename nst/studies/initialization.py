@@ -5,7 +5,7 @@ The runs are timed one at a time, after a warm-up, the starts in turn, so that t
 """
 
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -97,9 +97,19 @@ def write(params: Params, results: Mapping[Job, Result], data: Path, folder: Pat
         for index, seconds in enumerate(results[job].timing.elapsed)
     ]
     pd.DataFrame(elapsed).to_csv(folder / "elapsed.csv", index=False, lineterminator="\n", float_format="%.4g")
+    tables.write_csv(_relative_losses(by_pair, targets), folder / "curves.csv")
     quality, timing = _summaries(section.inits, by_pair, targets)
     pd.DataFrame(timing).to_csv(folder / "speed.csv", index=False, lineterminator="\n", float_format="%.4g")
     pd.DataFrame(quality).to_csv(folder / "starts.csv", index=False, lineterminator="\n", float_format="%.5g")
+    tables.write_headline(
+        {
+            f"{row['init']}.{name}": row[name]
+            for row in quality
+            if row["pair"] == ALL_PAIRS
+            for name in ("iterations_to_target", "content_distance", "style_distance")
+        },
+        folder,
+    )
     tables.write_metrics(
         {
             "target_loss": {titles[pair]: value for pair, value in targets.items()},
@@ -111,6 +121,21 @@ def write(params: Params, results: Mapping[Job, Result], data: Path, folder: Pat
         },
         folder,
     )
+
+
+def _relative_losses(
+    by_pair: Mapping[Pair, Mapping[Init, Sequence[Result]]], targets: Mapping[Pair, float]
+) -> Iterator[dict[str, float]]:
+    """By iteration, the mean loss of each start's runs, each loss as a multiple of its pair's target."""
+    runs = {
+        start: [(run, targets[pair]) for pair, starts in by_pair.items() for run in starts[start]]
+        for start in next(iter(by_pair.values()))
+    }
+    for index in range(min(len(run.losses) for each in runs.values() for run, _ in each)):
+        means: dict[str, float] = {
+            start: statistics.fmean(run.losses[index] / loss for run, loss in each) for start, each in runs.items()
+        }
+        yield {"iteration": index, **means}
 
 
 ALL_PAIRS = "all"

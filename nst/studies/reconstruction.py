@@ -79,6 +79,21 @@ def write(params: Params, results: Mapping[Job, Result], data: Path, folder: Pat
         data=data,
         path=folder / figures.FOLDER / "noises.webp",
     )
+    tables.write_csv(
+        ({"number": layer_number(name), "layer": name, "psnr": q.psnr, "ssim": q.ssim} for name, q in quality.items()),
+        folder / "depth.csv",
+    )
+    best = results[layers[choice.winner]]
+    tables.write_headline(
+        {
+            "best": choice.winner,
+            "margin": choice.margin,
+            "psnr": best.quality.psnr,
+            "ssim": best.quality.ssim,
+            **tables.distances(best),
+        },
+        folder,
+    )
     tables.write_metrics(
         {
             "best_layer": choice.winner,

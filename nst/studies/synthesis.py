@@ -9,7 +9,7 @@ from pathlib import Path
 from nst import figures, images, tables
 from nst.choices import Choice, best_window
 from nst.jobs import Job
-from nst.layers import window
+from nst.layers import layer_number, window
 from nst.params import Params
 from nst.results import Result, known
 from nst.studies.originals import Original, compare_noises
@@ -72,6 +72,16 @@ def write(params: Params, results: Mapping[Job, Result], data: Path, folder: Pat
         jobs=compared,
         data=data,
         path=folder / figures.FOLDER / "noises.webp",
+    )
+    tables.write_csv(
+        (
+            {"first_layer": layer_number(job.style_layers[0]), "window": name, **tables.distances(results[job])}
+            for name, job in windows.items()
+        ),
+        folder / "depth.csv",
+    )
+    tables.write_headline(
+        {"best": choice.winner, "margin": choice.margin, **tables.distances(results[windows[choice.winner]])}, folder
     )
     tables.write_metrics(
         {

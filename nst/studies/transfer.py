@@ -119,6 +119,14 @@ def write(params: Params, results: Mapping[Job, Result], data: Path, folder: Pat
         ),
         target / "recommended.webp",
     )
+    tables.write_headline(
+        {
+            "best": choice.winner,
+            "margin": choice.margin,
+            **tables.distances(results[grid[cell.content_layer, cell.window]]),
+        },
+        folder,
+    )
     tables.write_metrics(
         {
             "recommended": {

@@ -75,9 +75,9 @@ def judge(picture: Path, pair: Pair) -> Distances:
     from nst.weights import NORMALISED
 
     content, style = map(original, pair.paths)
-    by_content, by_style = metrics.distances(metrics.as_tensor(images.read(picture)), content, style, NORMALISED)
-    assert by_content is not None and by_style is not None, "both originals are there"
-    return Distances(by_content, by_style)
+    found = metrics.distances(metrics.as_tensor(images.read(picture)), content, style, NORMALISED)
+    assert found.content is not None and found.style is not None, "both originals are there"
+    return Distances(found.content, found.style)
 
 
 def square(picture: "Image.Image", side: int) -> "Image.Image":

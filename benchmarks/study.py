@@ -194,7 +194,7 @@ def _last_written(folder: Path, began: float, ended: float) -> float:
 
 
 def _files(clone: Path) -> list[Path]:
-    return list((clone / settings.Settings().cache.relative_to(settings.ROOT)).glob("*.json"))
+    return list((clone / settings.Settings.model_fields["cache"].default).glob("*.json"))
 
 
 def finished_job(path: Path) -> FinishedJob:

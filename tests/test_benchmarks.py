@@ -226,7 +226,7 @@ def test_the_parts_of_a_run_add_up() -> None:
 
 
 def test_a_finished_job_is_read(tmp_path: Path) -> None:
-    cache.store(tmp_path, "key", {"timing": {"seconds": 2.5}})
+    cache.store(cache.storage(str(tmp_path)), "key", {"timing": {"seconds": 2.5}})
     path = tmp_path / cache.file_name("key")
     assert study.finished_job(path) == FinishedJob(path.stat().st_mtime, 2.5)
 

@@ -100,7 +100,7 @@ def worse_with_depth(psnr: Mapping[str, float], ssim: Mapping[str, float]) -> Cl
             verdict = "holds"
         elif max(found) > -WEAK:
             verdict = "doesn't hold"
-    told = listing([f"{label} {number(value)}" for label, value in correlations.items()])
+    told = listing([f"{label} {number(value, 3)}" for label, value in correlations.items()])
     return Claim(
         "Reconstruction worsens with depth.",
         "Mahendran & Vedaldi (2015); Gatys et al. (2016), figure 1",

@@ -13,17 +13,21 @@ NOTHING = "–"
 WEAK = 0.2
 """Rank correlations nearer to 0 are not called a relation."""
 
-_SAME = 5e-4
+_SAME = 5e-3
 """Relative difference below which two numbers are called the same: they would be printed alike."""
 
 
-def number(value: float | None, digits: int = 3) -> str:
-    """`value` to so many significant digits, never with an exponent; whole numbers given as int stay whole."""
+def number(value: float | None, digits: int | None = None) -> str:
+    """`value` to so many significant digits, never with an exponent; whole numbers given as int stay whole.
+
+    Without a number of digits, to as many as mean something: of a distance two, since another noise changes it by
+    some per cent, and from 10 on three.
+    """
     if value is None or math.isnan(value):
         return NOTHING
     if isinstance(value, int):
         return f"{value}".replace("-", "−")
-    return _fixed(value, _decimals(value, digits))
+    return _fixed(value, _decimals(value, digits or _meaningful(value)))
 
 
 def about(value: float, digits: int = 2) -> str:
@@ -36,7 +40,7 @@ def plus_minus(mean: float | None, deviation: float | None) -> str:
     if mean is None or deviation is None or math.isnan(mean):
         return NOTHING
     if deviation == 0 or math.isnan(deviation):
-        return f"{number(float(mean))} ± 0"
+        return f"{number(float(mean), 3)} ± 0"
     # A mean of 0, or one that is small beside its deviation, has the decimals of the deviation.
     wanted = _decimals(mean, 3) if abs(mean) > deviation else _decimals(deviation, 2)
     decimals = min(wanted, _decimals(deviation, 2))
@@ -117,6 +121,10 @@ def percent(share: float) -> str:
 def count(amount: int, noun: str) -> str:
     """``1 pair``, ``3 pairs``."""
     return f"{amount} {noun}{'' if amount == 1 else 's'}"
+
+
+def _meaningful(value: float) -> int:
+    return 2 if abs(float(f"{value:.2g}")) < 10 else 3
 
 
 def _fixed(value: float, decimals: int) -> str:

@@ -74,8 +74,8 @@ class TestEarlierWindows:
     def test_holds_when_the_earlier_are_ahead(self) -> None:
         claim = claims.earlier_windows(self.textures([0.1, 0.2, 0.3, 0.4, 0.5], again=0.15))
         assert verdict(claim) == "holds"
-        assert "Style distance: 1-5 0.100, 4-8 0.400, 2 noises vary by 0.050." in claim.evidence
-        assert "Sliced Wasserstein distance: 1-5 0.100" in claim.evidence
+        assert "Style distance: 1-5 0.10, 4-8 0.40, 2 noises vary by 0.050." in claim.evidence
+        assert "Sliced Wasserstein distance: 1-5 0.10" in claim.evidence
 
     def test_does_not_hold_when_the_later_are_ahead(self) -> None:
         assert verdict(claims.earlier_windows(self.textures([0.3, 0.3, 0.3, 0.2, 0.1], again=0.11))) == "doesn't hold"

@@ -256,9 +256,19 @@ def test_names_cannot_become_markup(copy: tuple[Params, Path]) -> None:
 
 @pytest.mark.parametrize(
     ("value", "shown"),
-    [(0.0192827, "0.0193"), (9.996, "10.0"), (1365.2, "1365"), (0.0, "0"), (-0.5, "−0.500"), (None, "–"), (176, "176")],
+    [
+        (0.0192827, "0.019"),
+        (0.13449, "0.13"),
+        (9.996, "10.0"),
+        (24.648, "24.6"),
+        (1365.2, "1365"),
+        (-0.5, "−0.50"),
+        (0.0, "0"),
+        (None, "–"),
+        (176, "176"),
+    ],
 )
-def test_numbers_have_three_digits_and_no_exponent(value: float | None, shown: str) -> None:
+def test_numbers_have_the_digits_that_noise_leaves_and_no_exponent(value: float | None, shown: str) -> None:
     assert wording.number(value) == shown
 
 

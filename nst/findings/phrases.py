@@ -51,7 +51,7 @@ def the_start(init: str) -> str:
     )
 
 
-def cell(value: float | None, digits: int = 3) -> Cell:
+def cell(value: float | None, digits: int | None = None) -> Cell:
     return Cell(number(value, digits), value)
 
 

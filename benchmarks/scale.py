@@ -1,17 +1,15 @@
 """What it costs to run many small jobs: ``python -m benchmarks.scale 500 1000 2000 5000``.
 
-Each size runs jobs of one iteration at 32 px through a temporary Prefect API and local workers, with nothing cached,
-and prints a row for docs/cluster.md.
+As many jobs as the largest number, of one iteration at 32 px each, run through a temporary Prefect API and local
+workers, with nothing cached.  When as many as each number have ended, a row for docs/cluster.md is printed.
 """
 
 import argparse
 import dataclasses
 import os
 import tempfile
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
 import psutil
@@ -19,12 +17,10 @@ import psutil
 from flows import api, settings
 
 WORKERS = 4
-_EVERY = 1.0
-"""Seconds between two looks at the memory."""
 
 
-def run(count: int, data: Path, folder: Path) -> str:
-    """Runs `count` jobs and returns the row: what was measured of them."""
+def run(counts: Sequence[int], data: Path, folder: Path) -> None:
+    """Runs as many jobs as the last of `counts`, and prints a row when as many as each have ended."""
     from flows import cache, fanout, sharing, worker
     from nst import images
     from nst import run as engine
@@ -41,7 +37,7 @@ def run(count: int, data: Path, folder: Path) -> str:
     square = picture.crop((0, 0, min(picture.size), min(picture.size)))
     inputs = engine.Inputs(content=images.to_png(images.fit(square, job.size, "egeskov")), style=None)
     orders = []
-    for seed in range(count):
+    for seed in range(counts[-1]):
         each = dataclasses.replace(job, seed=seed)
         orders.append(fanout.Order(each, inputs, place, engine.key(each, inputs, place.platform, False, 1)))
     ended: list[float] = []
@@ -51,61 +47,39 @@ def run(count: int, data: Path, folder: Path) -> str:
             if isinstance(outcome, fanout.Failure):
                 raise RuntimeError(outcome.reason)
             ended.append(time.monotonic())
+            if len(ended) in counts:
+                print(row(ended, began), flush=True)
 
-    with sharing.own(where, WORKERS) as services, memory() as megabytes:
+    with sharing.own(where, WORKERS) as services:
         began = time.monotonic()
         fanout.Crew(services, where, cache.storage(where.cache), alone=False).run("scale", work)
-        seconds = time.monotonic() - began
-    assert len(list((folder / "jobs").iterdir())) == len(ended) == count
-    tail = ended[-count // 5 :]  # the last fifth: whether a job costs more when many have been
+    assert len(list((folder / "jobs").iterdir())) == len(ended) == counts[-1]
+
+
+def row(ended: Sequence[float], began: float) -> str:
+    """What the jobs that ended at these times cost, and the memory of driver and server now."""
+    seconds = ended[-1] - began
+    tail = ended[-len(ended) // 5 :]  # the last fifth: whether a job costs more when many have been
     late = (tail[-1] - tail[0]) / (len(tail) - 1)
-    return (
-        f"| {count} | {seconds:.0f} | {1000 * seconds / count:.0f} | {1000 * late:.0f} "
-        f"| {spread(megabytes['driver'])} | {spread(megabytes['server'])} |"
-    )
-
-
-@contextmanager
-def memory() -> Iterator[dict[str, list[float]]]:
-    """Resident memory of this process and of the server below it, in MB, from time to time."""
     driver = psutil.Process()
     (server,) = [child for child in driver.children() if "flows.server" in child.cmdline()]
-    seen: dict[str, list[float]] = {"driver": [], "server": []}
-    done = threading.Event()
-
-    def look() -> None:
-        while not done.wait(_EVERY):
-            seen["driver"].append(driver.memory_info().rss / 2**20)
-            seen["server"].append(server.memory_info().rss / 2**20)
-
-    thread = threading.Thread(target=look)
-    thread.start()
-    try:
-        yield seen
-    finally:
-        done.set()
-        thread.join()
-
-
-def spread(megabytes: list[float]) -> str:
-    """At a quarter of the time, when all is warm, and at the end."""
-    return f"{megabytes[len(megabytes) // 4]:.0f} → {megabytes[-1]:.0f}"
+    memory = " | ".join(f"{process.memory_info().rss / 2**20:.0f}" for process in (driver, server))
+    return f"| {len(ended)} | {seconds:.0f} | {1000 * seconds / len(ended):.0f} | {1000 * late:.0f} | {memory} |"
 
 
 def main() -> None:
     """The command."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.scale", description=__doc__)
-    parser.add_argument("counts", nargs="+", type=int, metavar="N", help="numbers of jobs")
+    parser.add_argument("counts", nargs="+", type=int, metavar="N", help="after how many jobs to print a row")
     parser.add_argument("--data", type=Path, default=Path("data"))
     arguments = parser.parse_args()
     print("| jobs | seconds | ms a job | ms a job, last fifth | driver, MB | server, MB |")
     print("|---|---|---|---|---|---|")
-    for count in arguments.counts:
-        with tempfile.TemporaryDirectory(prefix="nst-scale-") as folder:
-            os.environ["PREFECT_HOME"] = folder
-            os.environ.pop(api.API, None)
-            api.prepare_environment()
-            print(run(count, arguments.data, Path(folder)), flush=True)
+    with tempfile.TemporaryDirectory(prefix="nst-scale-") as folder:
+        os.environ["PREFECT_HOME"] = folder
+        os.environ.pop(api.API, None)
+        api.prepare_environment()
+        run(sorted(arguments.counts), arguments.data, Path(folder))
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ import psutil
 import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
-UNSET = ("PREFECT_API_URL", "NST_OWNER", "NST_LENDER", "DVC_STAGE", "DVC_ROOT", "MAKEFLAGS", "MAKELEVEL")
+UNSET = ("NST_OWNER", "NST_LENDER", "DVC_STAGE", "DVC_ROOT", "MAKEFLAGS", "MAKELEVEL")
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Checkout:
 
     def environ(self, **more: str) -> dict[str, str]:
         """The environment for a command in here; an empty value removes a variable."""
-        inherited = {name: value for name, value in os.environ.items() if name not in UNSET}
+        inherited = _inherited()
         path = f"{Path(sys.executable).parent}{os.pathsep}{inherited['PATH']}"
         both = {**inherited, "PATH": path, "NST_WORKERS": "2", **self.environment, **more}
         return {name: value for name, value in both.items() if value}
@@ -71,6 +71,14 @@ class Checkout:
     def study(self, name: str, code: int = 0, **more: str) -> str:
         """Runs one study."""
         return self.run(sys.executable, "-m", "flows.study", name, code=code, **more)
+
+
+def _inherited() -> dict[str, str]:
+    """Our environment without what would lead a checkout to services or files of ours.
+
+    What runs in the tests' own process sets PREFECT_HOME, for one, to this checkout's.
+    """
+    return {name: value for name, value in os.environ.items() if name not in UNSET and not name.startswith("PREFECT_")}
 
 
 def _heed_ctrl_c() -> None:
@@ -170,11 +178,11 @@ def killed_at_the_end(process: "subprocess.Popen[str]") -> Iterator[None]:
 
 
 def written(folder: Path) -> dict[str, bytes]:
-    """All files of a study but the one with times."""
+    """All files of a study but the one with times, and the one that DVC may add."""
     return {
         str(path.relative_to(folder)): path.read_bytes()
         for path in folder.rglob("*")
-        if path.is_file() and path.name != "timing.csv"
+        if path.is_file() and path.name not in ("timing.csv", ".gitignore")
     }
 
 
@@ -189,8 +197,7 @@ class HandMade:
 @contextmanager
 def hand_made_cluster(folder: Path, workers: int, *options: str, **more: str) -> Iterator[HandMade]:
     """`dask scheduler` and `dask worker` on 127.0.0.1; they know nothing of the checkout that will use them."""
-    environment = {name: value for name, value in os.environ.items() if name not in UNSET and "PREFECT" not in name}
-    environment |= {"PREFECT_HOME": str(folder / "prefect"), **more}
+    environment = {**_inherited(), "PREFECT_HOME": str(folder / "prefect"), **more}
     file = folder / "scheduler.json"
     dask = [sys.executable, "-m", "dask"]
 

@@ -14,7 +14,7 @@ WEAK = 0.2
 """Rank correlations nearer to 0 are not called a relation."""
 
 _SAME = 5e-3
-"""Relative difference below which two numbers are called the same: they would be printed alike."""
+"""Relative difference below which two numbers are called the same."""
 
 
 def number(value: float | None, digits: int | None = None) -> str:
@@ -68,7 +68,7 @@ def versus(value: float, reference: float, less: str = "lower", more: str = "hig
 
 
 def same(value: float, reference: float) -> bool:
-    """Whether two numbers are too close to be told apart when printed."""
+    """Whether two numbers are too close to be told apart."""
     return math.isclose(value, reference, rel_tol=_SAME)
 
 
@@ -91,8 +91,8 @@ def rank_correlation(x: Sequence[float], y: Sequence[float]) -> float | None:
 
 
 def trend(values: Sequence[float], falls: str = "falls", rises: str = "rises") -> str:
-    """Which word says how the last of `values` stands to the first."""
-    if same(values[0], values[-1]):
+    """Which word says how the last of `values` stands to the first, as both are printed."""
+    if number(values[0]) == number(values[-1]):
         return "stays the same"
     return falls if values[-1] < values[0] else rises
 

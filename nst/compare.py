@@ -79,7 +79,9 @@ class Difference:
         """The cells of its row."""
         change = NOTHING
         if self.change is not None:
-            change = "from 0" if math.isinf(self.change) else f"{100 * self.change:+.2g} %".replace("-", "−")
+            percent = 100 * self.change
+            digits = "+.0f" if abs(percent) > 99 else "+.2g"  # without an exponent
+            change = "from 0" if math.isinf(self.change) else f"{percent:{digits}} %".replace("-", "−")
         return self.where, self.what, _shown(self.before), _shown(self.after), change
 
 

@@ -71,7 +71,7 @@ def two(tmp_path: Path) -> tuple[Side, Side]:
         },
         params="size: 64\ntransfer: {style_weight: 30.0, seeds: [0, 1, 2]}\n",
         best="1-5",
-        distance={"1-5": 0.1, "2-6": 0.25},
+        distance={"1-5": 0.1, "2-6": 0.8},
     )
     return before, after
 
@@ -81,7 +81,7 @@ def test_what_differs_and_by_how_much(two: tuple[Side, Side], tmp_path: Path) ->
     assert [each.texts for each in found.metrics] == [
         ("best", "", "9-13", "1-5", "–"),
         ("distance.1-5", "", "0", "0.1000", "from 0"),
-        ("distance.2-6", "", "0.2000", "0.2500", "+25 %"),
+        ("distance.2-6", "", "0.2000", "0.8000", "+300 %"),
     ]
     assert [each.texts for each in found.quality] == [
         ("lot", "ssim", "0.5000", "0.2500", "−50 %"),

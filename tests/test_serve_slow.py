@@ -78,9 +78,15 @@ def deployment(url: str) -> str:
 def begin(url: str, **parameters: Any) -> str:
     """Asks for a run and returns its id."""
     ask = {"parameters": parameters, "state": {"type": "SCHEDULED"}}
-    return str(
-        httpx.post(f"{url}/deployments/{deployment(url)}/create_flow_run", json=ask).raise_for_status().json()["id"]
-    )
+    path = f"{url}/deployments/{deployment(url)}/create_flow_run"
+    answers: list[httpx.Response] = []
+
+    def taken() -> bool:
+        answers.append(httpx.post(path, json=ask))
+        return answers[-1].status_code != httpx.codes.SERVICE_UNAVAILABLE  # busy; Prefect's own client tries again too
+
+    wait_for(taken, 30, every=1)
+    return str(answers[-1].raise_for_status().json()["id"])
 
 
 def test_a_run_when_asked(checkout: Checkout, url: str) -> None:

@@ -24,13 +24,9 @@ def run(counts: Sequence[int], data: Path, folder: Path) -> None:
     from flows import cache, fanout, sharing, worker
     from nst import images
     from nst import run as engine
-    from nst.jobs import Job
+    from nst.params import settings as settings_of_jobs
 
-    job = Job(
-        task="reconstruct", content="egeskov", style=None, content_layers=("conv1_1",), style_layers=(), init="noise",
-        seed=0, size=32, iterations=1, optimizer="adam", learning_rate=0.05, content_weight=1.0, style_weight=1.0,
-        tv_weight=0.0, pooling="max", parametrization="pixels", noise="uniform", precision="auto", weights="normalised",
-    )  # fmt: skip
+    job = settings_of_jobs(size=32, iterations=1).job("reconstruct", content="egeskov", content_layers=("conv1_1",))
     where = settings.Settings(cache=str(folder / "jobs"), workers=WORKERS, cluster="local", dask_address=None)
     place = worker.place(job.precision)
     picture = images.read(data / "content" / "egeskov.jpg")

@@ -106,3 +106,9 @@ def from_png(png: bytes) -> Image.Image:
     """Inverse of `to_png`."""
     with Image.open(io.BytesIO(png)) as opened:
         return opened.convert("RGB")
+
+
+def png_size(png: bytes) -> tuple[int, int]:
+    """Width and height, from the file's head alone."""
+    with Image.open(io.BytesIO(png)) as opened:
+        return opened.size

@@ -36,6 +36,9 @@ class Job:
     size: int
     """Longest side of the pictures, px."""
     iterations: int
+    """Of the optimiser, at most."""
+    tolerance: float
+    """Ends the job where its lowest loss fell by less than this share in the last 10 iterations; 0: never."""
     optimizer: Optimizer
     learning_rate: float
     content_weight: float

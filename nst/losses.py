@@ -19,7 +19,7 @@ def gram_matrix(features: Tensor) -> Tensor:
     The products are summed by the matrix multiplication of the activations' own type; the result is float32 or wider.
     """
     rows = _rows(features)
-    return torch.bmm(rows.transpose(1, 2), rows).to(_wide(features)) / rows.shape[1]
+    return _products(rows.transpose(1, 2), rows).to(_wide(features)) / rows.shape[1]
 
 
 def content_loss(features: Tensor, target: Tensor) -> Tensor:
@@ -28,12 +28,17 @@ def content_loss(features: Tensor, target: Tensor) -> Tensor:
 
 
 def style_loss(features: Mapping[str, Tensor], targets: Mapping[str, Tensor]) -> Tensor:
-    """Mean over the layers of `targets` of |G − A|² / |A|², G and A the Gram matrices (B, C, C) of picture and style.
+    """Mean of `gram_distance` over the layers of `targets`: Gatys et al. (2016), eq. 5 with equal weights."""
+    return torch.stack([gram_distance(features[name], gram) for name, gram in targets.items()]).mean(0)
 
-    Gatys et al. (2016), eq. 4 and 5 with equal weights, divided by the target's energy as said above.
+
+def gram_distance(features: Tensor, target: Tensor) -> Tensor:
+    """|G − A|² / |A|² (B,), G the Gram matrices of activations (B, C, H, W), and A (B, C, C).
+
+    Gatys et al. (2016), eq. 4 without 1 / 4·N²·M², divided by the target's energy as said above.
     """
-    distances = [_GramDistance.apply(_rows(features[name]), gram) for name, gram in targets.items()]
-    return torch.stack(distances).mean(0)
+    distance: Tensor = _GramDistance.apply(_rows(features), target)
+    return distance
 
 
 def total_variation(pictures: Tensor) -> Tensor:
@@ -41,9 +46,10 @@ def total_variation(pictures: Tensor) -> Tensor:
 
     The smooth form (β = 2) of Mahendran & Vedaldi (2015), eq. 3, as a mean so that it does not grow with the size.
     """
-    down = (pictures[..., 1:, :] - pictures[..., :-1, :]).square().mean((1, 2, 3))
-    across = (pictures[..., 1:] - pictures[..., :-1]).square().mean((1, 2, 3))
-    return down + across
+    down = pictures[..., 1:, :] - pictures[..., :-1, :]
+    across = pictures[..., 1:] - pictures[..., :-1]
+    # Row by row first: threads share out whole rows, so that no sum depends on how many pictures there are.
+    return down.square().mean(-1).mean((1, 2)) + across.square().mean(-1).mean((1, 2))
 
 
 class _GramDistance(torch.autograd.Function):
@@ -55,7 +61,7 @@ class _GramDistance(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, rows: Tensor, target: Tensor) -> Tensor:
-        difference = torch.bmm(rows.transpose(1, 2), rows).to(target.dtype).div_(rows.shape[1]).sub_(target)
+        difference = _products(rows.transpose(1, 2), rows).to(target.dtype).div_(rows.shape[1]).sub_(target)
         energy = _energy(target).clamp_min(torch.finfo(torch.float32).tiny)
         ctx.save_for_backward(rows, difference, energy)
         return _energy(difference) / energy
@@ -64,7 +70,14 @@ class _GramDistance(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
         rows, difference, energy = ctx.saved_tensors
         scale = gradients[0] * 4 / (rows.shape[1] * energy)
-        return torch.bmm(rows, (difference * scale[:, None, None]).to(rows.dtype)), None
+        return _products(rows, (difference * scale[:, None, None]).to(rows.dtype)), None
+
+
+def _products(a: Tensor, b: Tensor) -> Tensor:
+    """a[i] @ b[i].  On CPUs one by one, as threads would share sums out otherwise in a batch of another size."""
+    if a.device.type == "cpu" and len(a) > 1:
+        return torch.cat([torch.bmm(a[i : i + 1], b[i : i + 1]) for i in range(len(a))])
+    return torch.bmm(a, b)
 
 
 def _rows(features: Tensor) -> Tensor:

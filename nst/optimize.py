@@ -1,105 +1,129 @@
-"""The loop: turn a starting picture until an objective is low.  It knows nothing of layers, and prints nothing."""
+"""The loop: turn starting pictures until an objective is low.  It knows nothing of layers, and prints nothing.
+
+Pictures of a batch share the evaluation of the objective and nothing else: each has its own loss, its own state of the
+optimiser and its own end.
+"""
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
 from nst.jobs import LEARNING_RATE, Optimizer
+from nst.lbfgs import Descent, Point, descend
 from nst.parametrize import Parametrization
 
-_LINE_SEARCH = 25
-"""Evaluations that a line search of L-BFGS may take."""
+Objective = Callable[[Tensor, Sequence[int]], Tensor]
+"""From pictures (A, 3, H, W) in [0, 1], and which of the batch they are, to a loss each, (A,); differentiable."""
 
-Objective = Callable[[Tensor], Tensor]
-"""From pictures (B, 3, H, W) in [0, 1] to a scalar; differentiable."""
+PATIENCE = 10
+"""Iterations in which the loss has to fall, where a tolerance is given."""
 
 
 @dataclass(frozen=True)
 class State:
-    """What a callback sees after an iteration."""
+    """What a callback sees after an iteration of a picture."""
 
+    number: int
+    """Of the picture in the batch, from 0."""
     iteration: int
     """1 for the first."""
     loss: float
     """The objective before this iteration's update."""
     seconds: float
-    """Since the loop began, until that loss was known."""
+    """Of this picture's time, until that loss was known."""
     evaluations: int
     picture: Callable[[], Tensor]
-    """A copy of the picture as it is when this is called, (B, 3, H, W): call it in the callback."""
+    """A copy of the picture as it is when this is called, (1, 3, H, W): call it in the callback."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What the loop ends with."""
+    """What the loop ends with, for one picture."""
 
     picture: Tensor
+    """(1, 3, H, W)."""
     losses: tuple[float, ...]
     """losses[i]: after i updates."""
     elapsed: tuple[float, ...]
-    """Seconds since the loop began when losses[i] was known."""
+    """Of the picture's time, when losses[i] was known."""
     seconds: float
+    """The picture's time: of the time that a batch takes, each picture that is still in it has an equal share."""
     evaluations: int
 
 
 def minimize(
     objective: Objective,
-    start: Tensor,
+    starts: Tensor,
     parametrization: Parametrization,
     *,
     iterations: int,
     optimizer: Optimizer = "adam",
     learning_rate: float = LEARNING_RATE,
+    tolerance: float = 0.0,
     on_iteration: Callable[[State], None] | None = None,
-) -> Outcome:
-    """Lower `objective` from the picture `start` (B, 3, H, W), which must be in [0, 1]; so is every picture after it.
+) -> list[Outcome]:
+    """Lower `objective` from the pictures `starts` (B, 3, H, W), which are cut to [0, 1]; so is every picture after.
 
-    Adam (Kingma & Ba 2015, with β₁ = 0.8 and β₂ = 0.99) with the given learning rate, or L-BFGS with a strong Wolfe
-    line search, which finds its own steps.  L-BFGS stops before `iterations` when it finds no lower point.
+    Adam (Kingma & Ba 2015, with β₁ = 0.8 and β₂ = 0.99) with the given learning rate, or L-BFGS (`nst.lbfgs`), which
+    finds its own steps and stops before `iterations` where it finds no lower point.  L-BFGS needs a parametrization
+    that is in [0, 1] everywhere.
+
+    Args:
+        tolerance: a picture ends where its lowest loss fell by less than this share in the last `PATIENCE` iterations;
+            0 means that it goes on.
     """
-    # torch's L-BFGS needs a contiguous variable.
-    variable = parametrization.encode(start.clamp(0, 1)).contiguous().requires_grad_()
-    losses: list[float] = []
-    elapsed: list[float] = []
-    evaluations = 0
-    synchronize(start.device)
-    began = time.perf_counter()
+    variables = parametrization.encode(starts.clamp(0, 1).contiguous()).contiguous()
+    adam = optimizer == "adam"
+    stepper: _Stepper = _Adam(variables, learning_rate, parametrization.project_) if adam else _LBFGS(variables)
+    records = [_Record() for _ in starts]
+    outcomes: dict[int, Outcome] = {}
+    live = list(range(len(records)))
+    synchronize(starts.device)
+    clock = time.perf_counter()
 
-    def evaluate() -> Tensor:
-        nonlocal evaluations
-        evaluations += 1
-        variable.grad = None
-        loss = objective(parametrization.decode(variable))
-        loss.backward()  # type: ignore[no-untyped-call]
-        return loss.detach()
+    def share_time() -> None:
+        nonlocal clock
+        now = time.perf_counter()
+        for number in live:
+            records[number].seconds += (now - clock) / len(live)
+        clock = now
 
-    stepper: _Stepper = _Adam(variable, learning_rate) if optimizer == "adam" else _LBFGS(variable)
-    for iteration in range(1, iterations + 1):
-        loss, now, moved = stepper.step(evaluate)
-        losses.append(loss)
-        elapsed.append(now - began)
-        if not moved:
-            break
-        with torch.no_grad():
-            parametrization.project_(variable)
-        if on_iteration is not None:
-            on_iteration(
-                State(
-                    iteration,
-                    loss,
-                    elapsed[-1],
-                    evaluations,
-                    lambda: parametrization.decode(variable.detach()).clone(),
-                )
-            )
-    synchronize(start.device)
-    seconds = time.perf_counter() - began
-    picture = parametrization.decode(variable.detach()).clone()
-    return Outcome(picture, tuple(losses), tuple(elapsed), seconds, evaluations)
+    while live:
+        points = stepper.points().detach().requires_grad_()
+        pictures = parametrization.decode(points)
+        # Gradients in another layout would be rounded in another way, and the layout may depend on the batch's size.
+        pictures.register_hook(Tensor.contiguous)  # type: ignore[no-untyped-call]
+        losses = objective(pictures, live)
+        (gradients,) = torch.autograd.grad(losses.sum(), points)
+        values = losses.tolist()
+        share_time()
+        ended = stepper.tell(values, gradients, [records[number].seconds for number in live])
+        finished = []
+        for place, (number, end) in enumerate(zip(live, ended, strict=True)):
+            record = records[number]
+            record.evaluations += 1
+            if end is None:
+                continue
+            record.losses.append(end.loss)
+            record.elapsed.append(end.seconds)
+            if end.moved and on_iteration is not None:
+                on_iteration(record.state(number, lambda place=place: _picture(parametrization, stepper, place)))  # type: ignore[misc]
+            if end.over or len(record.losses) == iterations or _levelled(record.losses, tolerance):
+                finished.append(place)
+        if finished:
+            synchronize(starts.device)
+            share_time()
+            for place in finished:
+                number = live[place]
+                outcomes[number] = records[number].outcome(_picture(parametrization, stepper, place))
+            places = [place for place in range(len(live)) if place not in finished]
+            live = [live[place] for place in places]
+            stepper.keep(places)
+    return [outcomes[number] for number in range(len(records))]
 
 
 def synchronize(device: torch.device) -> None:
@@ -108,10 +132,61 @@ def synchronize(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
+@dataclass
+class _Record:
+    """What is known of one picture."""
+
+    losses: list[float] = field(default_factory=list)
+    elapsed: list[float] = field(default_factory=list)
+    seconds: float = 0.0
+    evaluations: int = 0
+
+    def state(self, number: int, picture: Callable[[], Tensor]) -> State:
+        return State(number, len(self.losses), self.losses[-1], self.elapsed[-1], self.evaluations, picture)
+
+    def outcome(self, picture: Tensor) -> Outcome:
+        return Outcome(picture, tuple(self.losses), tuple(self.elapsed), self.seconds, self.evaluations)
+
+
+def _picture(parametrization: Parametrization, stepper: "_Stepper", place: int) -> Tensor:
+    return parametrization.decode(stepper.variable(place)).clone()
+
+
+def _levelled(losses: Sequence[float], tolerance: float) -> bool:
+    """Whether the lowest loss has hardly fallen of late."""
+    if not tolerance or len(losses) <= PATIENCE:
+        return False
+    before = min(losses[:-PATIENCE])
+    return before - min(losses[-PATIENCE:]) < tolerance * before
+
+
+class _Ended(NamedTuple):
+    """An iteration of one picture."""
+
+    loss: float
+    """Before it."""
+    seconds: float
+    """Of the picture's time, when that was known."""
+    moved: bool
+    """Whether the variable changed."""
+    over: bool
+    """Whether nothing lower can be found from where it is."""
+
+
 class _Stepper(Protocol):
-    def step(self, evaluate: Callable[[], Tensor]) -> tuple[float, float, bool]:
-        """One iteration: the loss before it, when that was known (`time.perf_counter`), and whether the variable
-        moved."""
+    """An optimiser of several variables at once, each by itself."""
+
+    def points(self) -> Tensor:
+        """Where the objective is wanted next, (A, …)."""
+
+    def tell(self, losses: Sequence[float], gradients: Tensor, seconds: Sequence[float]) -> "Sequence[_Ended | None]":
+        """What the objective is there, and each picture's time; returns the iterations that ended with it."""
+
+    def variable(self, place: int) -> Tensor:
+        """Where one of the variables has got to, (1, …)."""
+
+    def keep(self, places: Sequence[int]) -> None:
+        """Forget all other variables."""
 
 
 class _Adam:
@@ -123,67 +198,83 @@ class _Adam:
     _BETA_2 = 0.99
     _EPSILON = 1e-8
 
-    def __init__(self, variable: Tensor, learning_rate: float) -> None:
-        self._variable = variable
+    def __init__(self, variables: Tensor, learning_rate: float, project_: Callable[[Tensor], None]) -> None:
+        self._variables = variables
         self._rate = learning_rate
+        self._project_ = project_
         self._steps = 0
-        self._mean = torch.zeros_like(variable, requires_grad=False)
-        self._square = torch.zeros_like(variable, requires_grad=False)
+        self._mean = torch.zeros_like(variables)
+        self._square = torch.zeros_like(variables)
 
-    def step(self, evaluate: Callable[[], Tensor]) -> tuple[float, float, bool]:
-        loss = evaluate().item()
-        now = time.perf_counter()
-        gradient = self._variable.grad
-        assert gradient is not None
+    def points(self) -> Tensor:
+        return self._variables
+
+    def tell(self, losses: Sequence[float], gradients: Tensor, seconds: Sequence[float]) -> Sequence[_Ended]:
         self._steps += 1
-        self._mean.lerp_(gradient, 1 - self._BETA_1)
-        self._square.mul_(self._BETA_2).addcmul_(gradient, gradient, value=1 - self._BETA_2)
+        self._mean.lerp_(gradients, 1 - self._BETA_1)
+        self._square.mul_(self._BETA_2).addcmul_(gradients, gradients, value=1 - self._BETA_2)
         deviation = (self._square / (1 - self._BETA_2**self._steps)).sqrt_().add_(self._EPSILON)
-        with torch.no_grad():
-            self._variable.addcdiv_(self._mean, deviation, value=-self._rate / (1 - self._BETA_1**self._steps))
-        return loss, now, True
+        self._variables.addcdiv_(self._mean, deviation, value=-self._rate / (1 - self._BETA_1**self._steps))
+        self._project_(self._variables)
+        return [_Ended(loss, when, moved=True, over=False) for loss, when in zip(losses, seconds, strict=True)]
+
+    def variable(self, place: int) -> Tensor:
+        return self._variables[place : place + 1]
+
+    def keep(self, places: Sequence[int]) -> None:
+        self._variables, self._mean, self._square = (
+            values[list(places)] for values in (self._variables, self._mean, self._square)
+        )
 
 
 class _LBFGS:
-    """torch's L-BFGS, one iteration a call.
+    """A descent for each variable."""
 
-    torch evaluates the starting point anew in every call; where that is the point the last line search ended at, its
-    loss and gradient are given from memory.
-    """
+    def __init__(self, variables: Tensor) -> None:
+        self._descents = [_Descending(variable.clone()) for variable in variables]
 
-    def __init__(self, variable: Tensor) -> None:
-        self._variable = variable
-        self._lbfgs = torch.optim.LBFGS(
-            [variable],
-            max_iter=1,
-            max_eval=_LINE_SEARCH + 1,  # with the starting point; torch's default would leave the line search none
-            history_size=20,
-            line_search_fn="strong_wolfe",
-            tolerance_grad=0,
-            tolerance_change=0,
-        )
-        self._known: tuple[Tensor, Tensor, Tensor] | None = None
+    def points(self) -> Tensor:
+        return torch.stack([descent.asked for descent in self._descents])
 
-    def step(self, evaluate: Callable[[], Tensor]) -> tuple[float, float, bool]:
-        first: tuple[float, float] | None = None
-        before = self._variable.detach().clone()
+    def tell(self, losses: Sequence[float], gradients: Tensor, seconds: Sequence[float]) -> Sequence[_Ended | None]:
+        told = zip(self._descents, losses, gradients, seconds, strict=True)
+        return [descent.tell(*each) for descent, *each in told]
 
-        def closure() -> Tensor:
-            nonlocal first
-            if self._known is not None and torch.equal(self._known[0], self._variable):
-                _, loss, gradient = self._known
-                self._variable.grad = gradient.clone()
-            else:
-                loss = evaluate()
-                assert self._variable.grad is not None
-                self._known = (self._variable.detach().clone(), loss, self._variable.grad.clone())
-            if first is None:
-                first = (loss.item(), time.perf_counter())
-            return loss
+    def variable(self, place: int) -> Tensor:
+        return self._descents[place].reached[None]
 
-        self._lbfgs.step(closure)  # type: ignore[no-untyped-call]
-        assert first is not None
-        with torch.no_grad():
-            if not self._variable.isfinite().all():  # where hardly anything has a slope, a step can be endless
-                self._variable.copy_(before)
-            return *first, not torch.equal(before, self._variable)
+    def keep(self, places: Sequence[int]) -> None:
+        self._descents = [self._descents[place] for place in places]
+
+
+class _Descending:
+    """A descent on its way."""
+
+    def __init__(self, start: Tensor) -> None:
+        self._descent: Descent = descend(start)
+        self._here: Point | None = None
+        self.reached = start
+        """Where the last iteration ended."""
+        self.asked = self._asked(None)
+        """Where the objective is wanted."""
+
+    def tell(self, loss: float, gradient: Tensor, seconds: float) -> _Ended | None:
+        """What it is there; returns the iteration that ended with it."""
+        # A copy lies in memory as that of a picture alone does, and is summed likewise.
+        point = Point(self.asked, loss, gradient.clone(), seconds)
+        before = self._here = self._here or point
+        try:
+            answer = self._descent.send(point)
+            if isinstance(answer, Tensor):
+                self.asked = answer
+                return None
+            self._here, self.reached = answer, answer.variable
+            self.asked = self._asked(None)
+        except StopIteration:
+            return _Ended(before.loss, before.seconds, moved=self._here is not before, over=True)
+        return _Ended(before.loss, before.seconds, moved=True, over=False)
+
+    def _asked(self, point: Point | None) -> Tensor:
+        answer = self._descent.send(point)
+        assert isinstance(answer, Tensor)
+        return answer

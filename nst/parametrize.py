@@ -50,7 +50,8 @@ class Sigmoid:
         return torch.logit(pictures.clamp(_MARGIN, 1 - _MARGIN))
 
     def decode(self, variable: Tensor) -> Tensor:
-        return torch.sigmoid(variable)
+        # One by one: where vectors of the processor end, values are rounded otherwise, and a batch moves the ends.
+        return torch.stack([torch.sigmoid(values) for values in variable.unbind()])
 
     def project_(self, variable: Tensor) -> None:
         pass
@@ -110,12 +111,12 @@ class Fourier:
 
     def decode(self, variable: Tensor) -> Tensor:
         values = self.values(variable)
-        return torch.sigmoid(values) if self._smooth else _Cut.apply(0.5 + values)
+        return Sigmoid().decode(values) if self._smooth else _Cut.apply(0.5 + values)
 
     def values(self, variable: Tensor) -> Tensor:
         """The pictures before they are brought into gamut, about 0: linear in the variable."""
         channels = torch.fft.irfft2(torch.view_as_complex(variable) * self._scale, s=self._size)
-        return torch.einsum("ij,bjhw->bihw", self._colours, channels)
+        return torch.einsum("ij,bjhw->bihw", self._colours, channels).contiguous()
 
     def project_(self, variable: Tensor) -> None:
         pass

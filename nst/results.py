@@ -49,6 +49,8 @@ class Timing:
     peak_memory_mb: float
     elapsed: tuple[float, ...]
     """Seconds after which each entry of `Result.losses` was known."""
+    batch: int = 1
+    """Jobs that ran together; each has its share of the time that they took."""
 
     @property
     def seconds_per_iteration(self) -> float:

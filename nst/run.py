@@ -1,4 +1,4 @@
-"""Run one job: from a `Job` and its pictures to a `Result`."""
+"""Run jobs: from a `Job` and its pictures to a `Result`, one job alone or several as a batch."""
 
 import functools
 import hashlib
@@ -7,12 +7,12 @@ import platform as machine
 import resource
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from nst import images, weights
+from nst import batches, images, weights
 from nst.jobs import Job, Pooling, Precision
 from nst.results import Environment, Quality, Result, Timing
 
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
     from PIL import Image
     from torch import Tensor
 
-    from nst.optimize import Objective, State
+    from nst.optimize import State
     from nst.parametrize import Parametrization
     from nst.vgg import Encoder
 
 ENGINE = (
-    "fused", "images", "init", "jobs", "layers", "losses", "metrics", "optimize", "parametrize", "results", "run",
-    "style_metrics", "vgg", "weights",
+    "batches", "fused", "images", "init", "jobs", "layers", "lbfgs", "losses", "metrics", "objective", "optimize",
+    "parametrize", "results", "run", "style_metrics", "vgg", "weights",
 )  # fmt: skip
 """The modules that a result depends on: a change in one of them makes results stale."""
 
@@ -38,6 +38,13 @@ class Inputs:
 
     content: bytes | None
     style: bytes | None
+
+    @property
+    def shape(self) -> bytes:
+        """The picture whose size the result has: the content, or the style when synthesizing."""
+        picture = self.style if self.content is None else self.content
+        assert picture is not None, "a job names a content, a style, or both"
+        return picture
 
 
 @dataclass(frozen=True)
@@ -124,138 +131,136 @@ def engine_digest() -> str:
     return digest.hexdigest()
 
 
-def run_job(
-    job: Job,
-    inputs: Inputs,
+def run_job(job: Job, inputs: Inputs, **options: Any) -> Result:
+    """Optimise one picture as `job` says; the options are those of `run_jobs`."""
+    return run_jobs([job], [inputs], **options)[0]
+
+
+def run_jobs(
+    jobs: Sequence[Job],
+    inputs: Sequence[Inputs],
     *,
     threads: int | None = None,
     warm_up: bool = False,
     on_iteration: "Callable[[State], None] | None" = None,
     pixel_metrics: bool = True,
-) -> Result:
-    """Optimise one picture as `job` says.
+) -> list[Result]:
+    """Optimise one picture for each job, as a batch that shares forward and backward passes.
 
-    The bytes of the picture depend on the job, its pictures, the weights, the kind of machine and the number of
-    threads; not on what ran before or runs beside it.
+    The bytes of a picture depend on its job, its originals, the weights, the kind of machine and the number of
+    threads; not on what ran before or runs beside it.  On a CPU, not on the rest of the batch either; a GPU may choose
+    another way to sum for another size, so that last bits differ.
 
     Args:
-        inputs: the pictures at the job's size, from `inputs`.
+        jobs: of one kind, as `nst.batches.kind` says.
+        inputs: their pictures at the jobs' size, from `inputs`.
         threads: torch's threads in this process; None leaves them as they are.
         warm_up: run two iterations first, so that the times hold no first-use costs.
-        on_iteration: called after each iteration.
+        on_iteration: called after each iteration of a picture.
         pixel_metrics: PSNR and SSIM too; the library that computes them takes two seconds to import.
 
     Raises:
+        ValueError: the jobs are of more than one kind.
         WeightsError: the weights are missing or altered.
     """
     import torch
 
+    from nst.objective import Objective
     from nst.optimize import minimize
 
+    if len({batches.kind(job, given.shape) for job, given in zip(jobs, inputs, strict=True)}) != 1:
+        raise ValueError("the jobs of a batch must be of one kind: see nst.batches.kind")
     if threads is not None:
         torch.set_num_threads(threads)
-    where = platform(job.precision)
+    first = jobs[0]
+    where = platform(first.precision)
     device = torch.device(where.device)
     if device.type == "cuda":
         torch.backends.cudnn.allow_tf32 = False  # metrics are in float32, not nearly so
         torch.backends.cudnn.deterministic = True
-    content, style = (_tensor(png, device) for png in (inputs.content, inputs.style))
-    encoder = _encoder(job.weights, job.pooling, where)
-    parametrization = _parametrization(job, _some(content, style))
-    objective = _objective(job, encoder, content, style)
+    pictures = {png: _tensor(png, device) for given in inputs for png in (given.content, given.style) if png}
+    contents = [pictures[given.content] if given.content else None for given in inputs]
+    styles = [pictures[given.style] if given.style else None for given in inputs]
+    objective = Objective(jobs, _encoder(first.weights, first.pooling, where), contents, styles)
     optimise = functools.partial(
         minimize,
         objective,
-        parametrization=parametrization,
-        optimizer=job.optimizer,
-        learning_rate=job.learning_rate,
+        parametrization=_parametrization(first, pictures[inputs[0].shape]),
+        optimizer=first.optimizer,
+        learning_rate=first.learning_rate,
     )
     if warm_up:
-        optimise(_start(job, content, style), iterations=2)
+        optimise(torch.cat([_start(*each) for each in zip(jobs, contents, styles, strict=True)]), iterations=2)
 
-    frames: list[bytes] = []
-    wanted = {round(i * job.iterations / job.frames) for i in range(job.frames)} if job.frames else set()
+    films = [_Film(job) for job in jobs]
 
     def watch(state: "State") -> None:
-        if state.iteration in wanted:
-            frames.append(images.to_png(decode(state.picture())))
+        films[state.number].see(state.iteration, state.picture)
         if on_iteration is not None:
             on_iteration(state)
 
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats()
-    began = time.perf_counter()
-    start = _start(job, content, style)
-    start_seconds = time.perf_counter() - began
-    if 0 in wanted:
-        frames.append(images.to_png(decode(start)))
-    outcome = optimise(start, iterations=job.iterations, on_iteration=watch)
-
-    saved = decode(outcome.picture)
-    return Result(
-        job=job,
-        png=images.to_png(saved),
-        frames=tuple(frames),
-        losses=outcome.losses,
-        quality=_quality(job, saved, inputs, objective, device, pixel_metrics=pixel_metrics),
-        timing=Timing(
-            seconds=start_seconds + outcome.seconds,
-            start_seconds=start_seconds,
-            iterations=len(outcome.losses),
-            evaluations=outcome.evaluations,
-            peak_memory_mb=_peak_memory_mb(device),
-            elapsed=tuple(start_seconds + seconds for seconds in outcome.elapsed),
-        ),
-        environment=Environment(
-            device=torch.cuda.get_device_name() if device.type == "cuda" else f"cpu ({machine.machine()})",
-            precision=where.precision,
-            threads=torch.get_num_threads(),
-            torch=torch.__version__,
-            weights_sha256=weights.checksum(job.weights),
-            worker=machine.node(),
-        ),
+    starts, start_seconds = [], []
+    for each in zip(jobs, contents, styles, strict=True):
+        began = time.perf_counter()
+        starts.append(_start(*each))
+        start_seconds.append(time.perf_counter() - began)
+    for film, start in zip(films, starts, strict=True):
+        film.see(0, lambda start=start: start)  # type: ignore[misc]
+    outcomes = optimise(torch.cat(starts), iterations=first.iterations, tolerance=first.tolerance, on_iteration=watch)
+    environment = Environment(
+        device=torch.cuda.get_device_name() if device.type == "cuda" else f"cpu ({machine.machine()})",
+        precision=where.precision,
+        threads=torch.get_num_threads(),
+        torch=torch.__version__,
+        weights_sha256=weights.checksum(first.weights),
+        worker=machine.node(),
     )
-
-
-def _objective(job: Job, encoder: "Encoder", content: "Tensor | None", style: "Tensor | None") -> "Objective":
-    """content_weight × content loss + style_weight × style loss + tv_weight × total variation; absent parts are left
-    out.
-
-    The content loss is the mean over the content layers, the style loss over the style layers.
-    """
-    import torch
-
-    from nst.losses import content_loss, gram_matrix, style_loss, total_variation
-
-    layers = {*job.content_layers, *job.style_layers}
-    with torch.no_grad():
-        features = encoder(content, job.content_layers) if content is not None and job.content_layers else {}
-        grams = (
-            {name: gram_matrix(f) for name, f in encoder(style, job.style_layers).items()}
-            if style is not None and job.style_layers
-            else {}
+    results = []
+    for number, (job, outcome) in enumerate(zip(jobs, outcomes, strict=True)):
+        saved = decode(outcome.picture)
+        own = functools.partial(objective, numbers=[number])
+        results.append(
+            Result(
+                job=job,
+                png=images.to_png(saved),
+                frames=tuple(films[number].frames),
+                losses=outcome.losses,
+                quality=_quality(job, saved, inputs[number], own, device, pixel_metrics=pixel_metrics),
+                timing=Timing(
+                    seconds=start_seconds[number] + outcome.seconds,
+                    start_seconds=start_seconds[number],
+                    iterations=len(outcome.losses),
+                    evaluations=outcome.evaluations,
+                    peak_memory_mb=_peak_memory_mb(device),
+                    elapsed=tuple(start_seconds[number] + seconds for seconds in outcome.elapsed),
+                    batch=len(jobs),
+                ),
+                environment=environment,
+            )
         )
+    return results
 
-    def objective(pictures: "Tensor") -> "Tensor":
-        found = encoder(pictures, layers)
-        loss = pictures.new_zeros(())
-        if features:
-            per_layer = [content_loss(found[name], target).sum() for name, target in features.items()]
-            loss = loss + job.content_weight * torch.stack(per_layer).mean()
-        if grams:
-            loss = loss + job.style_weight * style_loss(found, grams).sum()
-        if job.tv_weight:
-            loss = loss + job.tv_weight * total_variation(pictures).sum()
-        return loss
 
-    return objective
+class _Film:
+    """Pictures of the process, at about equal distances, as many as the job asks for."""
+
+    def __init__(self, job: Job) -> None:
+        self._wanted = {round(i * job.iterations / job.frames) for i in range(job.frames)} if job.frames else set()
+        self.frames: list[bytes] = []
+
+    def see(self, iteration: int, picture: "Callable[[], Tensor]") -> None:
+        if iteration in self._wanted:
+            self.frames.append(images.to_png(decode(picture())))
 
 
 def _start(job: Job, content: "Tensor | None", style: "Tensor | None") -> "Tensor":
     from nst import init
     from nst.optimize import synchronize
 
-    shape = _some(content, style)
+    shape = style if content is None else content
+    assert shape is not None, "a job names a content, a style, or both"
     if job.init == "noise":
         return init.noise(job.noise, shape.shape[-2], shape.shape[-1], job.seed).to(shape.device)
     assert content is not None, "a content or AdaIN start needs a content picture"
@@ -297,7 +302,7 @@ def _quality(
     job: Job,
     saved: "Image.Image",
     inputs: Inputs,
-    objective: "Objective",
+    objective: "Callable[[Tensor], Tensor]",
     device: "torch.device",
     *,
     pixel_metrics: bool,
@@ -307,7 +312,7 @@ def _quality(
     from nst import metrics
 
     picture = metrics.as_tensor(saved).to(device)
-    content = _tensor(inputs.content, device) if pixel_metrics else None
+    content = _tensor(inputs.content, device) if pixel_metrics and inputs.content else None
     with torch.no_grad():
         final_loss = objective(picture).item()
     distances = metrics.distances(picture, inputs.content, inputs.style, job.weights)
@@ -322,17 +327,10 @@ def _quality(
     )
 
 
-def _some(content: "Tensor | None", style: "Tensor | None") -> "Tensor":
-    """The picture whose shape the result has: the content, or the style when synthesizing."""
-    picture = style if content is None else content
-    assert picture is not None, "a job names a content, a style, or both"
-    return picture
-
-
-def _tensor(png: bytes | None, device: "torch.device") -> "Tensor | None":
+def _tensor(png: bytes, device: "torch.device") -> "Tensor":
     from nst.metrics import as_tensor
 
-    return None if png is None else as_tensor(images.from_png(png)).to(device)
+    return as_tensor(images.from_png(png)).to(device)
 
 
 def decode(tensor: "Tensor") -> "Image.Image":

@@ -95,6 +95,7 @@ def _timing(result: Result) -> dict[str, Any]:
         "seconds_per_iteration": timing.seconds_per_iteration,
         "evaluations": timing.evaluations,
         "peak_memory_mb": timing.peak_memory_mb,
+        "batch": timing.batch,
         "device": environment.device,
         "precision": environment.precision,
     }

@@ -1,6 +1,8 @@
 """The loop: on problems whose answer is known, and on pictures with the real network."""
 
 import itertools
+from collections.abc import Sequence
+from typing import Any
 
 import pytest
 import torch
@@ -10,7 +12,7 @@ from torch import Tensor
 from nst import init
 from nst.jobs import Init, Optimizer
 from nst.losses import content_loss, gram_matrix, style_loss
-from nst.optimize import State, minimize
+from nst.optimize import PATIENCE, Objective, Outcome, State, minimize
 from nst.parametrize import Fourier, Parametrization, Pixels, Sigmoid
 from nst.vgg import Encoder
 from nst.weights import VGGWeights, adain_decoder
@@ -20,35 +22,44 @@ TARGET = torch.nn.functional.interpolate(0.8 * NOISE[:, :1] + 0.2 * NOISE, (8, 1
 GREY = torch.full((1, 3, 8, 10), 0.5)
 
 
-def distance(pictures: Tensor) -> Tensor:
-    return (pictures - TARGET).square().sum()
+def distance(pictures: Tensor, _numbers: Sequence[int] = (0,)) -> Tensor:
+    return (pictures - TARGET).square().sum((1, 2, 3))
 
 
-def parametrizations() -> list[Parametrization]:
-    return [Pixels(), Sigmoid(), Fourier(8, 10)]
+def minimize_one(objective: Objective, start: Tensor, parametrization: Parametrization, **options: Any) -> Outcome:
+    """A batch of one."""
+    (outcome,) = minimize(objective, start, parametrization, **options)
+    return outcome
+
+
+PAIRS = [
+    pytest.param(optimizer, parametrization, id=f"{optimizer}-{type(parametrization).__name__}")
+    for optimizer in ("adam", "lbfgs")
+    for parametrization in (Pixels(), Sigmoid(), Fourier(8, 10))
+    if (optimizer, type(parametrization)) != ("lbfgs", Pixels)  # L-BFGS would leave the gamut
+]
 
 
 class TestKnownProblem:
     """The nearest picture to a given one is that one."""
 
-    @pytest.mark.parametrize("parametrization", parametrizations(), ids=["pixels", "sigmoid", "fourier"])
-    @pytest.mark.parametrize(("optimizer", "iterations"), [("adam", 300), ("lbfgs", 100)])
-    def test_is_solved(self, optimizer: Optimizer, iterations: int, parametrization: Parametrization) -> None:
-        outcome = minimize(distance, GREY, parametrization, iterations=iterations, optimizer=optimizer)
+    @pytest.mark.parametrize(("optimizer", "parametrization"), PAIRS)
+    def test_is_solved(self, optimizer: Optimizer, parametrization: Parametrization) -> None:
+        iterations = 300 if optimizer == "adam" else 100
+        outcome = minimize_one(distance, GREY, parametrization, iterations=iterations, optimizer=optimizer)
         # Of Fourier coefficients the finest ones move least.
         tolerance = 0.1 if isinstance(parametrization, Fourier) else 0.02
         torch.testing.assert_close(outcome.picture, TARGET, atol=tolerance, rtol=0)
         assert outcome.losses[-1] < 0.01 * outcome.losses[0]
 
-    @pytest.mark.parametrize("parametrization", parametrizations(), ids=["pixels", "sigmoid", "fourier"])
-    @pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
+    @pytest.mark.parametrize(("optimizer", "parametrization"), PAIRS)
     def test_a_goal_outside_the_gamut_is_approached_from_inside(
         self, optimizer: Optimizer, parametrization: Parametrization
     ) -> None:
         """The nearest picture to one that is brighter than white and darker than black is black and white."""
         goal = 6 * TARGET - 2.5
-        found = minimize(
-            lambda x: (x - goal).square().sum(), GREY, parametrization,
+        found = minimize_one(
+            lambda x, _: (x - goal).square().sum((1, 2, 3)), GREY, parametrization,
             iterations=60, optimizer=optimizer, learning_rate=0.1,
             on_iteration=lambda state: in_gamut(state.picture()),
         )  # fmt: skip
@@ -59,7 +70,7 @@ class TestKnownProblem:
 
     def test_the_first_step_of_adam_is_the_learning_rate(self) -> None:
         """Kingma & Ba (2015), algorithm 1: m/√v is the sign of the gradient at first."""
-        outcome = minimize(distance, GREY, Pixels(), iterations=1, learning_rate=0.05)
+        outcome = minimize_one(distance, GREY, Pixels(), iterations=1, learning_rate=0.05)
         torch.testing.assert_close(outcome.picture, GREY + 0.05 * (TARGET - GREY).sign())
 
     def test_adam_is_torchs(self) -> None:
@@ -68,20 +79,20 @@ class TestKnownProblem:
         losses = []
         for _ in range(12):
             adam.zero_grad()
-            loss = distance(variable)
+            loss = distance(variable).sum()
             loss.backward()
             losses.append(loss.item())
             adam.step()
-        outcome = minimize(distance, GREY, Pixels(), iterations=12, learning_rate=0.03)
+        outcome = minimize_one(distance, GREY, Pixels(), iterations=12, learning_rate=0.03)
         assert outcome.losses == pytest.approx(losses)
         torch.testing.assert_close(outcome.picture, variable.detach())
 
     def test_lbfgs_is_torchs(self) -> None:
         """Called for one iteration at a time, so that each can be watched, it must go where torch's goes by itself."""
 
-        def curved(x: Tensor) -> Tensor:  # of Rosenbrock's kind
-            a, b = x.flatten()[:-1], x.flatten()[1:]
-            return (10 * (b - a**2).square() + (0.7 - a).square()).sum()
+        def curved(x: Tensor, _numbers: Sequence[int] = (0,)) -> Tensor:  # of Rosenbrock's kind
+            a, b = x.flatten(1)[:, :-1], x.flatten(1)[:, 1:]
+            return (10 * (b - a**2).square() + (0.7 - a).square()).sum(1)
 
         variable = torch.logit(TARGET).requires_grad_()
         lbfgs = torch.optim.LBFGS(
@@ -94,36 +105,58 @@ class TestKnownProblem:
             nonlocal evaluations
             evaluations += 1
             lbfgs.zero_grad()
-            loss = curved(torch.sigmoid(variable))
+            loss = curved(torch.sigmoid(variable)).sum()
             loss.backward()
             return loss
 
         lbfgs.step(closure)
-        outcome = minimize(curved, TARGET, Sigmoid(), iterations=25, optimizer="lbfgs")
+        outcome = minimize_one(curved, TARGET, Sigmoid(), iterations=25, optimizer="lbfgs")
         torch.testing.assert_close(outcome.picture, torch.sigmoid(variable.detach()), atol=1e-3, rtol=0)
         assert len(outcome.losses) == 25
         assert outcome.losses[-1] < 0.5 * outcome.losses[0]
         assert outcome.evaluations <= 1.1 * evaluations
 
     def test_lbfgs_stops_where_nothing_is_lower(self) -> None:
-        flat = minimize(lambda x: 0 * x.sum() + 1, GREY, Sigmoid(), iterations=20, optimizer="lbfgs")
+        flat = minimize_one(lambda x, _: 0 * x.sum((1, 2, 3)) + 1, GREY, Sigmoid(), iterations=20, optimizer="lbfgs")
         assert flat.losses == (1.0,)
         torch.testing.assert_close(flat.picture, GREY)
+
+    @pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
+    def test_a_plateau_ends_it_where_a_tolerance_is_given(self, optimizer: Optimizer) -> None:
+        def shifted(x: Tensor, _numbers: Sequence[int]) -> Tensor:
+            return 1 + distance(x)
+
+        def run(tolerance: float) -> tuple[float, ...]:
+            options: Any = {"iterations": 80, "optimizer": optimizer, "learning_rate": 0.1}
+            return minimize_one(shifted, GREY, Sigmoid(), tolerance=tolerance, **options).losses
+
+        def fell(losses: tuple[float, ...]) -> float:
+            before = min(losses[:-PATIENCE])
+            return (before - min(losses[-PATIENCE:])) / before
+
+        whole = run(0)
+        assert PATIENCE < len(run(0.3)) < len(run(0.05)) < len(whole)
+        for tolerance in (0.3, 0.05):
+            short = run(tolerance)
+            assert short == whole[: len(short)]
+            assert fell(short) < tolerance
+            assert len(short) == PATIENCE + 1 or fell(short[:-1]) >= tolerance
 
     def test_a_start_outside_the_gamut_is_brought_in(self) -> None:
         seen: list[Tensor] = []
 
-        def objective(x: Tensor) -> Tensor:
+        def objective(x: Tensor, _numbers: Sequence[int]) -> Tensor:
             seen.append(x.detach().clone())
             return distance(x)
 
-        minimize(objective, 3 * TARGET - 1, Pixels(), iterations=1)
+        minimize_one(objective, 3 * TARGET - 1, Pixels(), iterations=1)
         assert torch.equal(seen[0], (3 * TARGET - 1).clamp(0, 1))
 
     def test_the_start_is_left_alone(self) -> None:
         start = GREY.clone()
-        for parametrization in parametrizations():
-            minimize(distance, start, parametrization, iterations=2)
+        for pair in PAIRS:
+            optimizer, parametrization = pair.values
+            minimize_one(distance, start, parametrization, iterations=2, optimizer=optimizer)
         assert torch.equal(start, GREY)
         assert not start.requires_grad
 
@@ -141,13 +174,13 @@ class TestBookkeeping:
             states.append(state)
             pictures.append(state.picture())
 
-        outcome = minimize(distance, GREY, Sigmoid(), iterations=6, optimizer=optimizer, on_iteration=watch)
+        outcome = minimize_one(distance, GREY, Sigmoid(), iterations=6, optimizer=optimizer, on_iteration=watch)
         assert [state.iteration for state in states] == [1, 2, 3, 4, 5, 6]
         assert [state.loss for state in states] == list(outcome.losses)
         assert [distance(p).item() for p in pictures[:-1]] == pytest.approx(list(outcome.losses), rel=1e-4)
         assert torch.equal(pictures[-1], outcome.picture)
 
-    @pytest.mark.parametrize("parametrization", parametrizations(), ids=["pixels", "sigmoid", "fourier"])
+    @pytest.mark.parametrize("parametrization", [Pixels(), Sigmoid(), Fourier(8, 10)], ids=lambda p: type(p).__name__)
     def test_a_picture_that_was_asked_for_does_not_change_any_more(self, parametrization: Parametrization) -> None:
         asked: list[Tensor] = []
         copies: list[Tensor] = []
@@ -156,7 +189,7 @@ class TestBookkeeping:
             asked.append(state.picture())
             copies.append(asked[-1].clone())
 
-        minimize(distance, GREY, parametrization, iterations=3, on_iteration=watch)
+        minimize_one(distance, GREY, parametrization, iterations=3, on_iteration=watch)
         assert all(torch.equal(a, b) for a, b in zip(asked, copies, strict=True))
         assert not torch.equal(asked[0], asked[1])
 
@@ -164,18 +197,18 @@ class TestBookkeeping:
     def test_evaluations_are_counted_apart_from_iterations(self, optimizer: Optimizer) -> None:
         calls = 0
 
-        def counted(x: Tensor) -> Tensor:
+        def counted(x: Tensor, _numbers: Sequence[int]) -> Tensor:
             nonlocal calls
             calls += 1
-            return distance(x).sqrt() + x.square().sum()
+            return distance(x).sqrt() + x.square().sum((1, 2, 3))
 
-        outcome = minimize(counted, GREY, Sigmoid(), iterations=8, optimizer=optimizer)
+        outcome = minimize_one(counted, GREY, Sigmoid(), iterations=8, optimizer=optimizer)
         assert outcome.evaluations == calls
         assert len(outcome.losses) == 8
         assert calls == 8 if optimizer == "adam" else calls > 8
 
     def test_time_goes_forward(self) -> None:
-        outcome = minimize(distance, GREY, Pixels(), iterations=5)
+        outcome = minimize_one(distance, GREY, Pixels(), iterations=5)
         assert list(outcome.elapsed) == sorted(outcome.elapsed)
         assert outcome.elapsed[0] > 0
         assert outcome.elapsed[-1] < outcome.seconds
@@ -210,15 +243,15 @@ def test_the_loss_falls_and_no_picture_on_the_way_leaves_the_gamut(
         target = encoder(content, ["conv3_1"])["conv3_1"]
         grams = {name: gram_matrix(f) for name, f in encoder(style, ["conv1_1", "conv2_1"]).items()}
 
-    def objective(x: Tensor) -> Tensor:
+    def objective(x: Tensor, _numbers: Sequence[int]) -> Tensor:
         features = encoder(x, ["conv1_1", "conv2_1", "conv3_1"])
-        return (content_loss(features["conv3_1"], target) + 10 * style_loss(features, grams)).sum()
+        return content_loss(features["conv3_1"], target) + 10 * style_loss(features, grams)
 
     variable: Parametrization = Pixels() if optimizer == "adam" else Sigmoid()
     if parametrization == "fourier":
         variable = Fourier(content.shape[-2], content.shape[-1])
     seen = []
-    outcome = minimize(
+    outcome = minimize_one(
         objective, starts[start], variable,
         iterations=8, optimizer=optimizer, on_iteration=lambda state: seen.append(state.picture()),
     )  # fmt: skip

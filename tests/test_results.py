@@ -22,7 +22,9 @@ QUALITY_COLUMNS = [
     "content_distance", "style_distance", "sliced_wasserstein", "colour_distance", "psnr", "ssim", "final_loss",
     "image",
 ]  # fmt: skip
-TIMING_COLUMNS = ["job", "seconds", "seconds_per_iteration", "evaluations", "peak_memory_mb", "device", "precision"]
+TIMING_COLUMNS = [
+    "job", "seconds", "seconds_per_iteration", "evaluations", "peak_memory_mb", "batch", "device", "precision",
+]  # fmt: skip
 
 
 @pytest.fixture(scope="module")

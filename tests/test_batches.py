@@ -1,0 +1,114 @@
+"""Several jobs at once: each gets the picture that it gets alone."""
+
+import dataclasses
+from typing import Any
+
+import pytest
+import torch
+from engine_support import DATA, make_job, run
+
+from nst import batches
+from nst.images import png_size
+from nst.jobs import Job
+from nst.optimize import State
+from nst.run import inputs, run_jobs
+
+UNLIKE = (
+    make_job(style_layers=("conv1_1", "conv2_1")),
+    make_job(style_layers=("conv2_1", "conv2_2"), style="cafe_terrace", init="noise", seed=1),
+    make_job("reconstruct"),
+    make_job("transfer", content_layers=("conv1_2", "conv3_1"), content_weight=3.0, tv_weight=0.5, init="adain"),
+)
+"""One batch: the same picture size and deepest layer, and else whatever may differ."""
+
+
+def together(jobs: tuple[Job, ...], threads: int = 1, **options: Any) -> Any:
+    return run_jobs(jobs, [inputs(job, DATA) for job in jobs], threads=threads, pixel_metrics=False, **options)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="says what holds on CPUs")
+class TestSameBytes:
+    """On a CPU a job's picture does not depend on what it shares a batch with."""
+
+    @pytest.mark.parametrize(
+        ("precision", "parametrization", "optimizer", "threads"),
+        [
+            ("bfloat16", "fourier", "adam", 1),
+            ("bfloat16", "fourier", "adam", 2),
+            ("bfloat16", "pixels", "adam", 1),
+            ("bfloat16", "fourier", "lbfgs", 1),
+            ("float32", "fourier", "adam", 1),
+            ("float32", "pixels", "lbfgs", 2),
+        ],
+    )
+    def test_as_alone(self, precision: str, parametrization: str, optimizer: str, threads: int) -> None:
+        changes = {"precision": precision, "parametrization": parametrization, "optimizer": optimizer}
+        jobs = tuple(dataclasses.replace(job, **changes) for job in UNLIKE)  # type: ignore[arg-type]
+        for job, found in zip(jobs, together(jobs, threads), strict=True):
+            (alone,) = together((job,), threads)
+            assert found.job == job
+            assert found.losses == alone.losses
+            assert found.png == alone.png
+            assert found.quality == alone.quality
+            assert found.timing.evaluations == alone.timing.evaluations
+            assert (found.timing.batch, alone.timing.batch) == (4, 1)
+
+    @pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
+    def test_where_each_ends_by_itself(self, optimizer: Any) -> None:
+        jobs = tuple(
+            make_job(style_weight=weight, iterations=60, tolerance=0.1, optimizer=optimizer)
+            for weight in (0.1, 10, 500)
+        )
+        found = together(jobs)
+        alone = [together((job,))[0] for job in jobs]
+        assert [result.png for result in found] == [result.png for result in alone]
+        lengths = [len(result.losses) for result in found]
+        assert lengths == [len(result.losses) for result in alone]
+        assert len(set(lengths)) > 1
+        assert min(lengths) < 60
+
+    def test_films(self) -> None:
+        jobs = (make_job(frames=2), make_job(frames=3, style="cafe_terrace"), make_job(seed=1))
+        assert [result.frames for result in together(jobs)] == [together((job,))[0].frames for job in jobs]
+
+
+def test_each_has_its_share_of_the_time() -> None:
+    """With 1, 2 and 4 pictures the shares add up to the time that the whole took."""
+    jobs = tuple(make_job(init="noise", seed=seed, iterations=20) for seed in range(4))
+    ends: list[State] = []
+    found = together(jobs, on_iteration=ends.append)
+    shares = [result.timing.seconds for result in found]
+    assert max(shares) < 1.5 * min(shares)
+    assert [(state.iteration, state.number) for state in ends[:5]] == [(1, 0), (1, 1), (1, 2), (1, 3), (2, 0)]
+    for result in found:
+        assert list(result.timing.elapsed) == sorted(result.timing.elapsed)
+        assert result.timing.elapsed[-1] < result.timing.seconds
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"content_layers": ("conv3_2",)}, {"size": 64}, {"content": "chelsea"}, {"iterations": 5}, {"tolerance": 0.1},
+        {"learning_rate": 0.5}, {"optimizer": "lbfgs"}, {"parametrization": "pixels"}, {"pooling": "average"},
+        {"precision": "float32"},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_jobs_of_two_kinds_are_no_batch(change: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="of one kind"):
+        together((make_job(), make_job(**change)))
+
+
+def test_batches_are_cut_from_jobs_of_a_kind() -> None:
+    items = [("a", 1), ("b", 2), ("a", 3), ("a", 4), ("c", 5), ("b", 6)]
+    assert batches.grouped(items, 2) == [[1, 3], [4], [2, 6], [5]]
+    assert batches.grouped(items, 1) == [[1], [3], [4], [2], [6], [5]]
+    assert batches.grouped([], 3) == []
+
+
+def test_the_size_is_that_of_the_result() -> None:
+    job = make_job()
+    given = inputs(job, DATA)
+    assert png_size(given.shape) == png_size(run(job, given).png)
+    alone = inputs(make_job("synthesize"), DATA)
+    assert alone.shape == alone.style

@@ -61,7 +61,7 @@ def own_cluster(settings: Settings, workers: int) -> Iterator[str]:
 
 
 def start(settings: Settings, workers: int) -> "SpecCluster":
-    """Starts the cluster that the settings name, each of its workers running one job at a time.
+    """Starts the cluster that the settings name, each of its workers running one job or batch at a time.
 
     Raises:
         ClusterError: its package is not installed, or it does not take the options it was given.
@@ -91,7 +91,7 @@ def _cuda(settings: Settings, _workers: int) -> "SpecCluster":
     """
     from dask_cuda import LocalCUDACluster
 
-    offers = {"resources": settings.job_resources}
+    offers = {"resources": settings.resources or {"GPU": 1}}
     counts = {"n_workers": settings.workers} if settings.workers else {}
     # Of a GPU's memory torch is the only user, and there is nothing to spill.
     options = {**_on_this_machine(settings), **offers, **counts, "device_memory_limit": 0}
@@ -111,7 +111,13 @@ def _slurm(settings: Settings, workers: int) -> "SpecCluster":
         "processes": 1,
         "memory": settings.memory_limit if settings.memory_limit not in ("auto", "0") else "4GB",
         "job_script_prologue": exports,
-        "worker_extra_args": ["--nthreads", "1", "--preload", "flows.worker", *_offered(settings)],
+        "worker_extra_args": [
+            "--nthreads",
+            str(settings.worker_threads),
+            "--preload",
+            "flows.worker",
+            *_offered(settings),
+        ],
         "silence_logs": logging.CRITICAL,
     }
     given = settings.cluster_options
@@ -129,7 +135,7 @@ def _offered(settings: Settings) -> list[str]:
 
 def _on_this_machine(settings: Settings) -> dict[str, Any]:
     return {
-        "threads_per_worker": 1,
+        "threads_per_worker": settings.worker_threads,
         "memory_limit": settings.memory_limit if settings.memory_limit != "0" else None,
         "dashboard_address": "127.0.0.1:0",
         "preload": ["flows.worker"],

@@ -27,6 +27,7 @@ from flows import api, cache, stale, worker
 from flows.errors import ClusterError
 from flows.settings import Settings
 from flows.sharing import Services
+from nst import batches
 from nst.errors import NSTError
 from nst.jobs import Job, Precision
 from nst.results import Result
@@ -72,16 +73,14 @@ Submit = Callable[[Sequence[Order]], Iterator[tuple[Order, Outcome]]]
 """Runs jobs and yields each as it ends."""
 
 
-def run_one(title: str, order: Order, threads: int, alone: bool) -> dict[str, Any]:
+def run_one(title: str, order: Order, threads: int, alone: bool, batch: int | None) -> dict[str, Any]:
     """One job, in a worker.  `title` is the name under which Prefect shows it."""
-    from nst.run import run_job
-
     here = worker.place(order.job.precision)
     if here != order.place:
         raise WorkerError(
             f"worker {worker.name()} is {here}; results are kept for {order.place}: let all workers be of one kind"
         )
-    result = run_job(order.job, order.inputs, threads=threads, warm_up=alone)
+    result = worker.run(worker.Given(order.job, order.inputs, threads, alone), batch)
     environment = dataclasses.replace(result.environment, worker=worker.name())
     return dataclasses.replace(result, environment=environment).to_dict()
 
@@ -180,14 +179,16 @@ class Crew:
         """Hands jobs to the cluster, so that only some are there at any time, and yields each as it ends."""
         log = get_run_logger()
         finished: queue.SimpleQueue[PrefectFuture[Any]] = queue.SimpleQueue()
-        waiting = iter(orders)
+        waiting = iter(batches.by_kind(orders, lambda order: batches.kind(order.job, order.inputs.shape)))
         running: dict[Any, Order] = {}
         job_task = self._job_task()
         watch = _Watch(self.services.api, self.settings)
         while True:
             while len(running) < (1 if alone else watch.in_flight) and (order := next(waiting, None)) is not None:
                 with dask.annotate(**self._annotations()):
-                    future = job_task.submit(order.job.title, order, self.settings.threads, self.alone)
+                    future = job_task.submit(
+                        order.job.title, order, self.settings.threads, self.alone, self.settings.batch
+                    )
                 running[future.task_run_id] = order
                 future.add_done_callback(finished.put)
             if not running:
@@ -284,7 +285,7 @@ class _Watch:
         """The jobs that a worker can run at once."""
         needs, offers = self._settings.job_resources, found.get("resources", {})
         threads: int = found["nthreads"]
-        return min([threads, *(int(offers.get(name, 0) / amount) for name, amount in needs.items())])
+        return min([threads, *(int(offers.get(name, 0) / amount + 1e-6) for name, amount in needs.items())])
 
 
 def _told(outcome: Outcome) -> str:

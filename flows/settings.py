@@ -18,6 +18,10 @@ ROOT = Path(__file__).resolve().parent.parent
 """The checkout; paths that are not absolute are meant from here."""
 
 
+GPU_BATCH = 16
+"""Jobs in a batch on a GPU, unless something else is asked for."""
+
+
 class SettingsError(NSTError):
     """An ``NST_…`` variable that cannot be used."""
 
@@ -31,6 +35,9 @@ class Settings(BaseSettings):
     """Worker processes of the local cluster; by default one for each core, or one in all where there is a GPU."""
     threads: int = Field(default=1, ge=1)
     """Threads of one job.  Another number changes last bits, so results of the two are kept apart."""
+    batch: int | None = Field(default=None, ge=1)
+    """Jobs of one kind that a worker runs as one batch; by default what fits, at most 16, on a GPU, and 1 on a CPU,
+    where more were no faster."""
     memory_limit: str = "auto"
     """Memory of one local worker before it is restarted, like 3GB; 0 means no limit."""
     dask_address: str | None = None
@@ -70,9 +77,21 @@ class Settings(BaseSettings):
         return "://" in self.cache or not self.elsewhere
 
     @property
+    def largest_batch(self) -> int:
+        """Of a worker that we start."""
+        return self.batch or (GPU_BATCH if self.cluster == "cuda" or has_gpu() else 1)
+
+    @property
+    def worker_threads(self) -> int:
+        """Jobs that a worker that we start holds at a time: with batches, one that runs and one that waits."""
+        return 1 if self.largest_batch == 1 else 2 * self.largest_batch
+
+    @property
     def job_resources(self) -> dict[str, float]:
-        """What each job takes: by default one GPU of a cluster of GPUs."""
-        return self.resources or ({"GPU": 1} if self.cluster == "cuda" and not self.dask_address else {})
+        """What each job takes: by default its share of one GPU of a cluster of GPUs."""
+        if self.resources or self.cluster != "cuda" or self.dask_address:
+            return self.resources
+        return {"GPU": 1 / self.worker_threads}
 
     @property
     def local_workers(self) -> int:

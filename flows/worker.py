@@ -2,13 +2,18 @@
 
 import platform
 import signal
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from flows.joining import Joiner
+from flows.settings import GPU_BATCH
 
 if TYPE_CHECKING:
-    from nst.jobs import Precision
-    from nst.run import Platform
+    from nst.jobs import Job, Precision
+    from nst.results import Result
+    from nst.run import Inputs, Platform
 
 
 @dataclass(frozen=True)
@@ -34,6 +39,39 @@ def place(precision: "Precision") -> Place:
     from nst import run
 
     return Place(run.platform(precision), torch.__version__, run.engine_digest())
+
+
+class Given(NamedTuple):
+    """A job and how to run it."""
+
+    job: "Job"
+    inputs: "Inputs"
+    threads: int
+    warm_up: bool
+
+
+def run(given: Given, batch: int | None) -> "Result":
+    """The job's result, together with jobs of its kind that other threads of this process hold.
+
+    Args:
+        batch: the most jobs to run together, if that was set.
+    """
+    from nst import batches
+    from nst.run import platform
+
+    most = batch or (GPU_BATCH if platform(given.job.precision).device == "cuda" else 1)
+    kind = batches.kind(given.job, given.inputs.shape)
+    return _together(given, (kind, given.threads, given.warm_up), most)
+
+
+def _run_batch(batch: Sequence[Given]) -> "Sequence[Result]":
+    from nst.run import run_jobs
+
+    jobs, inputs, (threads, *_), (warm_up, *_) = zip(*batch, strict=True)
+    return run_jobs(jobs, inputs, threads=threads, warm_up=warm_up)
+
+
+_together = Joiner(_run_batch)
 
 
 def name() -> str:

@@ -1,6 +1,6 @@
 """Which jobs can run as one batch: those that one forward pass serves, step for step."""
 
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable
 from typing import TypeVar
 
 from nst import images
@@ -27,13 +27,9 @@ def kind(job: Job, picture: bytes) -> Hashable:
     )  # fmt: skip
 
 
-def grouped(items: Iterable[tuple[Hashable, T]], size: int) -> list[list[T]]:
-    """Batches of at most `size`, each of items of one kind, the kinds and their items in the order they first come."""
+def by_kind(items: Iterable[T], kind: Callable[[T], Hashable]) -> list[T]:
+    """The items, those of a kind one after the other; the kinds, and the items of each, in the order they came."""
     kinds: dict[Hashable, list[T]] = {}
-    for of_kind, item in items:
-        kinds.setdefault(of_kind, []).append(item)
-    return [list(batch) for members in kinds.values() for batch in _cut(members, size)]
-
-
-def _cut(members: Sequence[T], size: int) -> Iterable[Sequence[T]]:
-    return (members[first : first + size] for first in range(0, len(members), size))
+    for item in items:
+        kinds.setdefault(kind(item), []).append(item)
+    return [item for members in kinds.values() for item in members]

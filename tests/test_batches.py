@@ -99,11 +99,8 @@ def test_jobs_of_two_kinds_are_no_batch(change: dict[str, Any]) -> None:
         together((make_job(), make_job(**change)))
 
 
-def test_batches_are_cut_from_jobs_of_a_kind() -> None:
-    items = [("a", 1), ("b", 2), ("a", 3), ("a", 4), ("c", 5), ("b", 6)]
-    assert batches.grouped(items, 2) == [[1, 3], [4], [2, 6], [5]]
-    assert batches.grouped(items, 1) == [[1], [3], [4], [2], [6], [5]]
-    assert batches.grouped([], 3) == []
+def test_jobs_of_a_kind_come_one_after_the_other() -> None:
+    assert batches.by_kind(["b1", "a1", "b2", "c1", "a2"], lambda item: item[0]) == ["b1", "b2", "a1", "a2", "c1"]
 
 
 def test_the_size_is_that_of_the_result() -> None:

@@ -58,6 +58,13 @@ def names(folder: Path) -> list[str]:
         return [f"{row['content_layer']} | {row['style_layers']}" for row in csv.DictReader(file)]
 
 
+def test_batches_give_the_same_bytes(checkout: Checkout, tmp_path: Path) -> None:
+    checkout.run(*STUDY, "--reports", str(tmp_path), NST_BATCH="3", NST_WORKERS="1", NST_CACHE=str(tmp_path / "jobs"))
+    with (tmp_path / "transfer" / "timing.csv").open(encoding="utf-8", newline="") as file:
+        assert max(int(row["batch"]) for row in csv.DictReader(file)) in {2, 3}
+    assert written(tmp_path / "transfer") == written(checkout.path / "reports" / "transfer")
+
+
 def test_gives_the_same_bytes_as_the_local_cluster(checkout: Checkout, tmp_path: Path, by_hand: HandMade) -> None:
     there = {"NST_DASK_ADDRESS": by_hand.address, "NST_CACHE": str(tmp_path / "jobs")}
     checkout.run(*STUDY, "--reports", str(tmp_path / "reports"), **there)

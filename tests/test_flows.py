@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import ClassVar
 
 import pytest
+from engine_support import make_job
 from flows_support import ROOT, alive, family, wait_for
 
 from flows import api, cache, cluster, processes, settings, sharing, study, worker
@@ -25,31 +26,6 @@ from nst.results import Environment, Quality, Result, Timing
 from nst.run import Inputs
 
 api.prepare_environment()
-
-
-def make_job(**changes: object) -> Job:
-    fields = {
-        "task": "transfer",
-        "content": "egeskov",
-        "style": "great_wave",
-        "content_layers": ("conv2_1",),
-        "style_layers": ("conv1_1", "conv2_1"),
-        "init": "noise",
-        "seed": 0,
-        "size": 32,
-        "iterations": 2,
-        "optimizer": "adam",
-        "learning_rate": 0.05,
-        "content_weight": 1.0,
-        "style_weight": 1.0,
-        "tv_weight": 0.0,
-        "pooling": "max",
-        "parametrization": "pixels",
-        "noise": "uniform",
-        "precision": "auto",
-        "weights": "normalised",
-    }
-    return Job(**{**fields, **changes})
 
 
 def make_result(job: Job) -> Result:
@@ -246,6 +222,7 @@ class TestSettings:
 
     OTHERS: ClassVar = {
         "workers": "7",
+        "batch": "4",
         "memory_limit": "2GB",
         "dask_address": "tcp://127.0.0.1:9",
         "cluster": "slurm",
@@ -331,7 +308,7 @@ class TestWorkers:
         job, here = make_job(), worker.place("auto")
         order = fanout.Order(job, Inputs(None, None), dataclasses.replace(here, **other), "key")
         with pytest.raises(fanout.WorkerError, match=r"^worker .* is .*; results are kept for .*"):
-            fanout.run_one(job.title, order, threads=1, alone=False)
+            fanout.run_one(job.title, order, threads=1, alone=False, batch=None)
 
     def test_with_another_precision(self) -> None:
         from flows import fanout
@@ -340,7 +317,7 @@ class TestWorkers:
         platform = dataclasses.replace(here.platform, precision="other")
         order = fanout.Order(job, Inputs(None, None), dataclasses.replace(here, platform=platform), "key")
         with pytest.raises(fanout.WorkerError, match="let all workers be of one kind"):
-            fanout.run_one(job.title, order, threads=1, alone=False)
+            fanout.run_one(job.title, order, threads=1, alone=False, batch=None)
 
 
 class TestAddresses:

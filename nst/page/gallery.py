@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from nst import figures
 from nst.findings.phrases import start_name
@@ -41,24 +40,18 @@ def matrix(params: Params, results: Results, reports: Path, data: Path) -> Matri
     """The pairs of the gallery's grid."""
     study, section = results.studies["gallery"], params.gallery
 
-    def original(kind: Literal["content", "style"], name: str) -> Shown:
-        return Shown(pictures.thumbnail(sources.original(data, kind, name)), f"The {kind} picture, {name}.", name)
-
     def painted(content: str, style: str) -> Shown:
         run = next(
             run
             for run in study.runs
             if (run.content, run.style, run.size, run.init) == (content, style, section.size, section.init)
         )
-        return _shown(run, pictures.thumbnail(sources.result(reports, study.name, run)))
+        return _shown(run, sources.result(reports, study.name, run))
 
     return Matrix(
-        tuple(original("style", name) for name in section.styles),
+        tuple(sources.original(data, "style", name, name) for name in section.styles),
         tuple(
-            (
-                original("content", name),
-                tuple(painted(name, style) for style in section.styles),
-            )
+            (sources.original(data, "content", name, name), tuple(painted(name, style) for style in section.styles))
             for name in section.contents
         ),
     )

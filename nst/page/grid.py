@@ -6,7 +6,7 @@ from pathlib import Path
 
 from nst.findings.records import Results, Run
 from nst.layers import layer_number
-from nst.page import charts, pictures, sources
+from nst.page import charts, sources
 from nst.page.pictures import Picture, Shown
 from nst.params import Params
 from nst.wording import number
@@ -81,7 +81,7 @@ def grid(params: Params, results: Results, reports: Path, data: Path) -> Grid:
     study, section = results.studies["transfer"], params.transfer
     runs = {(str(run.content_layer), str(run.style_layers)): run for run in study.runs}
     cells = {
-        place: _cell(run, study.runs, pictures.thumbnail(sources.result(reports, study.name, run)), study.metrics)
+        place: _cell(run, study.runs, sources.result(reports, study.name, run), study.metrics)
         for place, run in runs.items()
     }
     layers, windows = (tuple(dict.fromkeys(names)) for names in zip(*runs, strict=True))
@@ -91,18 +91,7 @@ def grid(params: Params, results: Results, reports: Path, data: Path) -> Grid:
             (f"{layer_number(layer)} · {layer}", tuple(cells.get((layer, window)) for window in windows))
             for layer in layers
         ),
-        (
-            Shown(
-                pictures.thumbnail(sources.original(data, "content", section.content)),
-                f"The content picture, {section.content}.",
-                f"content: {section.content}",
-            ),
-            Shown(
-                pictures.thumbnail(sources.original(data, "style", section.style)),
-                f"The style picture, {section.style}.",
-                f"style: {section.style}",
-            ),
-        ),
+        sources.pair(data, section.content, section.style),
         tuple(
             _heat_map(kind, value, runs, cells)
             for kind, value in (("content", _content_distance), ("style", _style_distance))

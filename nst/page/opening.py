@@ -6,9 +6,9 @@ from pathlib import Path
 from nst.findings.initialization import CONTENT, ITERATIONS, SECONDS_TO_TARGET, STYLE
 from nst.findings.phrases import start_name
 from nst.findings.records import Results
-from nst.page import pictures, sources
+from nst.page import sources
 from nst.page.gallery import favourites
-from nst.page.pictures import Picture, Shown
+from nst.page.pictures import Shown
 from nst.params import Params
 from nst.wording import same
 
@@ -51,7 +51,7 @@ def start_cards(params: Params, results: Results, reports: Path) -> tuple[StartC
                 name,
                 position,
                 Shown(
-                    pictures.thumbnail(sources.result(reports, study.name, run)),
+                    sources.result(reports, study.name, run),
                     f"{content} painted as {style}, from {name}.",
                     f"from {name}",
                     href=sources.href(study.name, run),
@@ -78,13 +78,4 @@ def _is_best(results: Results, init: str, key: str) -> bool:
 
 def hero(params: Params, results: Results, reports: Path, data: Path) -> tuple[Shown, ...]:
     """The first favourite after the two pictures that it was made of."""
-    content, style = params.gallery.favourites[0]
-    return (
-        Shown(_input(data, "content", content), f"The content picture, {content}.", f"content: {content}"),
-        Shown(_input(data, "style", style), f"The style picture, {style}.", f"style: {style}"),
-        favourites(results, reports)[0],
-    )
-
-
-def _input(data: Path, kind: str, name: str) -> Picture:
-    return pictures.thumbnail(sources.original(data, "content" if kind == "content" else "style", name))
+    return (*sources.pair(data, *params.gallery.favourites[0]), favourites(results, reports)[0])

@@ -3,11 +3,10 @@
 from pathlib import Path
 from typing import Literal
 
-from PIL import Image
-
 from nst import images
 from nst.errors import NSTError
 from nst.findings.records import Run
+from nst.page.pictures import Picture, Shown, thumbnail
 
 
 class ReportError(NSTError):
@@ -30,8 +29,8 @@ def href(study: str, run: Run) -> str:
     return f"{study}/{run.image}"
 
 
-def result(reports: Path, study: str, run: Run) -> Image.Image:
-    """A run's picture.
+def result(reports: Path, study: str, run: Run) -> Picture:
+    """A run's picture, small.
 
     Raises:
         ReportError: it is not there.
@@ -39,9 +38,18 @@ def result(reports: Path, study: str, run: Run) -> Image.Image:
     path = reports / href(study, run)
     if not path.is_file():
         raise ReportError(f"{path}: missing; run `dvc repro {study}` first (or `dvc checkout {study}`)")
-    return images.read(path)
+    return thumbnail(images.read(path))
 
 
-def original(data: Path, kind: Literal["content", "style"], name: str) -> Image.Image:
-    """One of the pictures that were studied."""
-    return images.read(images.find(data / kind, name))
+def original(data: Path, kind: Literal["content", "style"], name: str, title: str) -> Shown:
+    """One of the pictures that were studied, under a title."""
+    picture = thumbnail(images.read(images.find(data / kind, name)))
+    return Shown(picture, f"The {kind} picture, {name}.", title)
+
+
+def pair(data: Path, content: str, style: str) -> tuple[Shown, Shown]:
+    """The two pictures that a transfer was made of."""
+    return (
+        original(data, "content", content, f"content: {content}"),
+        original(data, "style", style, f"style: {style}"),
+    )

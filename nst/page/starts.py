@@ -6,7 +6,7 @@ from pathlib import Path
 
 from nst.findings.phrases import start_name
 from nst.findings.records import Results, Run
-from nst.page import charts, pictures, sources
+from nst.page import charts, sources
 from nst.page.pictures import Shown
 from nst.params import Params
 from nst.wording import number
@@ -49,18 +49,7 @@ def pairs(
         told.append(
             PairOfStarts(
                 name,
-                (
-                    Shown(
-                        pictures.thumbnail(sources.original(data, "content", content)),
-                        f"The content picture, {content}.",
-                        f"content: {content}",
-                    ),
-                    Shown(
-                        pictures.thumbnail(sources.original(data, "style", style)),
-                        f"The style picture, {style}.",
-                        f"style: {style}",
-                    ),
-                ),
+                sources.pair(data, content, style),
                 tuple(_shown(reports, init, each[0]) for init, each in runs.items()),
                 charts.loss_curves(
                     name,
@@ -87,7 +76,7 @@ def pairs(
 def _shown(reports: Path, init: str, run: Run) -> Shown:
     name = start_name(init)
     return Shown(
-        pictures.thumbnail(sources.result(reports, "initialization", run)),
+        sources.result(reports, "initialization", run),
         f"{run.content} painted as {run.style}, from {name}.",
         f"from {name}",
         (

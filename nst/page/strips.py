@@ -1,13 +1,13 @@
 """Strips of pictures over depth, with their curves: the reconstruction and the synthesis study."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from nst.findings.records import Results, Run, StudyResults
 from nst.layers import layer_number
-from nst.page import charts, pictures, sources
+from nst.page import charts, sources
 from nst.page.pictures import Shown
 from nst.params import Params
 from nst.wording import number
@@ -60,70 +60,84 @@ _COLOUR = _Quantity("colour_distance", "colour distance", "lower is closer")
 
 def reconstruction(params: Params, results: Results, reports: Path, data: Path) -> Strip:
     """What comes back from each layer."""
-    study, name = results.studies["reconstruction"], params.reconstruction.content
-    by_layer: dict[str, Run] = {}
-    for run in study.runs:
-        if run.content == name:
-            by_layer.setdefault(str(run.content_layer), run)
-    best = study.metrics["best_layer"]
-    return Strip(
-        original=_original(data, "content", name),
-        pictures=_pictures(
-            reports,
-            study,
-            {f"{layer_number(layer)} · {layer}": run for layer, run in by_layer.items()},
-            (_PSNR, _SSIM, _CONTENT),
-            by_layer[best],
-        ),
-        charts=_charts(study, by_layer, (_PSNR, _SSIM, _CONTENT), best),
-        noises=tuple(
-            _noises(
-                reports,
-                study,
-                _original(data, "content", each),
-                [run for run in study.runs if run.content == each and run.content_layer == best],
-                _PSNR,
-            )
-            for each in params.reconstruction.compare_contents
-        ),
+    study, section = results.studies["reconstruction"], params.reconstruction
+    return _strip(
+        study,
+        reports,
+        data,
+        kind="content",
+        name=section.content,
+        compared=section.compare_contents,
+        best=study.metrics["best_layer"],
+        title=lambda layer: f"{layer_number(layer)} · {layer}",
+        quantities=(_PSNR, _SSIM, _CONTENT),
     )
 
 
 def synthesis(params: Params, results: Results, reports: Path, data: Path) -> Strip:
     """What texture each window makes."""
-    study, name = results.studies["synthesis"], params.synthesis.style
-    by_window: dict[str, Run] = {}
+    study, section = results.studies["synthesis"], params.synthesis
+    return _strip(
+        study,
+        reports,
+        data,
+        kind="style",
+        name=section.style,
+        compared=section.compare_styles,
+        best=study.metrics["best_window"],
+        title=lambda window: f"layers {window}",
+        quantities=(_STYLE, _WASSERSTEIN, _COLOUR),
+    )
+
+
+def _strip(
+    study: StudyResults,
+    reports: Path,
+    data: Path,
+    *,
+    kind: Literal["content", "style"],
+    name: str,
+    compared: Sequence[str],
+    best: str,
+    title: Callable[[str], str],
+    quantities: Sequence[_Quantity],
+) -> Strip:
+    """One original over depth, then the compared ones at the best place; noises differ in the first quantity."""
+    by_place: dict[str, Run] = {}
     for run in study.runs:
-        if run.style == name:
-            by_window.setdefault(str(run.style_layers), run)
-    best = study.metrics["best_window"]
+        if _original(run) == name:
+            by_place.setdefault(_place(run), run)
+
+    def original(each: str) -> Shown:
+        return sources.original(data, kind, each, f"original: {each}")
+
     return Strip(
-        original=_original(data, "style", name),
+        original=original(name),
         pictures=_pictures(
-            reports,
-            study,
-            {f"layers {window}": run for window, run in by_window.items()},
-            (_STYLE, _WASSERSTEIN, _COLOUR),
-            by_window[best],
+            reports, study, {title(place): run for place, run in by_place.items()}, quantities, by_place[best]
         ),
-        charts=_charts(study, by_window, (_STYLE, _WASSERSTEIN, _COLOUR), best),
+        charts=_charts(study, by_place, quantities, best),
         noises=tuple(
             _noises(
                 reports,
                 study,
-                _original(data, "style", each),
-                [run for run in study.runs if run.style == each and run.style_layers == best],
-                _STYLE,
+                original(each),
+                [run for run in study.runs if (_original(run), _place(run)) == (each, best)],
+                quantities[0],
             )
-            for each in params.synthesis.compare_styles
+            for each in compared
         ),
     )
 
 
-def _original(data: Path, kind: Literal["content", "style"], name: str) -> Shown:
-    return Shown(
-        pictures.thumbnail(sources.original(data, kind, name)), f"The {kind} picture, {name}.", f"original: {name}"
-    )
+def _original(run: Run) -> str:
+    """The name of the one picture that was studied."""
+    return str(run.content or run.style)
+
+
+def _place(run: Run) -> str:
+    """The layer or the window, as tables name it."""
+    return str(run.content_layer or run.style_layers)
 
 
 def _pictures(
@@ -135,8 +149,8 @@ def _pictures(
 ) -> tuple[Shown, ...]:
     return tuple(
         Shown(
-            pictures.thumbnail(sources.result(reports, study.name, run)),
-            f"{run.content or run.style} from {title}.",
+            sources.result(reports, study.name, run),
+            f"{_original(run)} from {title}.",
             title,
             tuple((quantity.label, quantity.shown(run)) for quantity in quantities),
             sources.href(study.name, run),
@@ -170,14 +184,14 @@ def _charts(study: StudyResults, runs: dict[str, Run], quantities: Sequence[_Qua
 
 
 def _noises(reports: Path, study: StudyResults, original: Shown, runs: Sequence[Run], quantity: _Quantity) -> Noises:
-    between = study.metrics["noises"][runs[0].content or runs[0].style]["psnr_between"]
+    between = study.metrics["noises"][_original(runs[0])]["psnr_between"]
     return Noises(
         (
             original,
             *(
                 Shown(
-                    pictures.thumbnail(sources.result(reports, study.name, run)),
-                    f"{run.content or run.style}, from noise {run.seed}.",
+                    sources.result(reports, study.name, run),
+                    f"{_original(run)}, from noise {run.seed}.",
                     f"from noise {run.seed}",
                     ((quantity.label, quantity.shown(run)),),
                     sources.href(study.name, run),

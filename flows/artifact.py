@@ -2,13 +2,12 @@
 
 import base64
 import io
-import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from prefect.artifacts import create_markdown_artifact
 
+from nst import tables
 from nst.jobs import Job
 from nst.results import Result
 
@@ -42,7 +41,7 @@ def markdown(study: str, new: Mapping[Job, Result], finished_before: int, report
         f"[Report]({(reports.resolve() / 'index.html').as_uri()}), [tables and pictures]({folder.as_uri()}).",
         "",
         *_picture(folder / "figures"),
-        *_table(["metric", "value"], _numbers(json.loads((folder / "metrics.json").read_text("utf-8")))),
+        *_table(["metric", "value"], _numbers(folder)),
         *_table(
             ["job", "seconds", "device", "worker"], [_row(job, result) for job, result in list(new.items())[:_ROWS]]
         ),
@@ -57,15 +56,10 @@ def _row(job: Job, result: Result) -> list[str]:
     return [job.title, f"{result.timing.seconds:.1f}", f"{where.device}, {where.precision}", where.worker]
 
 
-def _numbers(values: Mapping[str, Any], above: str = "") -> list[list[str]]:
-    """Each value of a nested mapping under its path, as ``dvc metrics show`` names it."""
-    rows = []
-    for name, value in values.items():
-        if isinstance(value, Mapping):
-            rows += _numbers(value, f"{above}{name}.")
-        else:
-            rows.append([f"{above}{name}", f"{value:.4g}" if isinstance(value, float) else str(value)])
-    return rows
+def _numbers(folder: Path) -> list[list[str]]:
+    """All that the study found, a row each."""
+    found = tables.flat(tables.read_metrics(folder))
+    return [[name, f"{value:.4g}" if isinstance(value, float) else str(value)] for name, value in found.items()]
 
 
 def _table(head: list[str], rows: list[list[str]]) -> list[str]:

@@ -156,19 +156,9 @@ def parameters(side: Side) -> dict[str, Any]:
     """
     path = side.folder / "params.yaml"
     try:
-        return flat(yaml.safe_load(path.read_text("utf-8")))
+        return tables.flat(yaml.safe_load(path.read_text("utf-8")))
     except (OSError, yaml.YAMLError):
         raise CompareError(f"{side.label}: has no params.yaml that can be read") from None
-
-
-def flat(values: Any, prefix: str = "") -> dict[str, Any]:
-    """Nested mappings as one, keys joined by dots; lists are values."""
-    if not isinstance(values, Mapping):
-        return {prefix: values}
-    found: dict[str, Any] = {}
-    for key, value in values.items():
-        found |= flat(value, f"{prefix}.{key}" if prefix else str(key))
-    return found
 
 
 def differences(before: Mapping[str, Any], after: Mapping[str, Any], where: str | None = None) -> list[Difference]:
@@ -230,7 +220,7 @@ def _largest_first(found: Iterable[Difference]) -> list[Difference]:
 
 def _metrics(side: Side, study: str) -> dict[str, Any]:
     try:
-        return flat(tables.read_metrics(side.study(study)))
+        return tables.flat(tables.read_metrics(side.study(study)))
     except json.JSONDecodeError as error:
         raise CompareError(f"{side.label}: {study}/metrics.json cannot be read ({error})") from None
 

@@ -63,6 +63,16 @@ def read_metrics(folder: Path) -> dict[str, Any]:
     return json.loads((folder / "metrics.json").read_text("utf-8"))  # type: ignore[no-any-return]
 
 
+def flat(values: Any, prefix: str = "") -> dict[str, Any]:
+    """Nested mappings as one, keys joined by dots as ``dvc metrics show`` joins them; lists are values."""
+    if not isinstance(values, Mapping):
+        return {prefix: values}
+    found: dict[str, Any] = {}
+    for key, value in values.items():
+        found |= flat(value, f"{prefix}.{key}" if prefix else str(key))
+    return found
+
+
 def _quality(result: Result) -> dict[str, Any]:
     job, quality = result.job, result.quality
     return {

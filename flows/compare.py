@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flows import command
+from nst import tables
 from nst.errors import NSTError
 from nst.params import STUDIES
 
 if TYPE_CHECKING:
     from dvc.api import DVCFileSystem
-
-TABLES = ("metrics.json", "quality.csv", "timing.csv")
 
 
 class RevisionError(NSTError):
@@ -60,10 +59,11 @@ def fetch(revision: str, folder: Path) -> None:
         raise RevisionError(f"{revision}: cannot be read ({' '.join(str(error).split())})") from None
     _copy(files, "params.yaml", folder)
     for study in STUDIES:
-        for name in (*(f"reports/{study}/{table}" for table in TABLES), *_figures(files, f"reports/{study}/figures")):
+        reports = f"reports/{study}"
+        for name in (*(f"{reports}/{table}" for table in tables.TABLES), *_figures(files, f"{reports}/figures")):
             _copy(files, name, folder)
-        for name in _images(folder / "reports" / study):
-            if not _copy(files, f"reports/{study}/{name}", folder):
+        for name in _images(folder / reports):
+            if not _copy(files, f"{reports}/{name}", folder):
                 break  # it is the folder that is kept, whole or not at all
 
 

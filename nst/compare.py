@@ -146,7 +146,7 @@ def write(before: Side, after: Side, page: Path) -> tuple[Comparison, ...]:
 
 
 def _has(side: Side, study: str) -> bool:
-    return all((side.study(study) / name).is_file() for name in ("metrics.json", "quality.csv", "timing.csv"))
+    return all((side.study(study) / name).is_file() for name in tables.TABLES)
 
 
 def parameters(side: Side) -> dict[str, Any]:

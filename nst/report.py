@@ -146,7 +146,7 @@ def read(reports: Path) -> Results:
 
 
 def _read_study(folder: Path, name: str) -> StudyResults:
-    for file in ("metrics.json", "quality.csv", "timing.csv"):
+    for file in tables.TABLES:
         existing(folder / file, name)
     try:
         metrics = tables.read_metrics(folder)

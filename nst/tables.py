@@ -12,6 +12,9 @@ from nst.results import Result
 
 DISTANCES = ("content_distance", "style_distance", "sliced_wasserstein", "colour_distance")
 
+TABLES = ("metrics.json", "quality.csv", "timing.csv")
+"""What every study writes and pages are made from."""
+
 IMAGES = "images"
 """The folder of single pictures, inside a study's folder."""
 

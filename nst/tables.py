@@ -41,13 +41,13 @@ def image_path(result: Result) -> str:
 
 def write_metrics(metrics: Mapping[str, Any], folder: Path) -> None:
     """metrics.json: all that the study found, for the report."""
-    (folder / "metrics.json").write_text(json.dumps(_rounded(metrics), indent=2, ensure_ascii=False) + "\n", "utf-8")
+    _write_json(metrics, folder / "metrics.json")
 
 
 def write_headline(values: Mapping[str, float | str | None], folder: Path) -> None:
     """headline.json: the few numbers that a study is judged by, for `dvc metrics show`, `dvc metrics diff` and
     `dvc exp show`, which make a column of each."""
-    (folder / "headline.json").write_text(json.dumps(_rounded(values), indent=2, ensure_ascii=False) + "\n", "utf-8")
+    _write_json(values, folder / "headline.json")
 
 
 def distances(result: Result) -> dict[str, float]:
@@ -74,6 +74,10 @@ def flat(values: Any, prefix: str = "") -> dict[str, Any]:
     for key, value in values.items():
         found |= flat(value, f"{prefix}.{key}" if prefix else str(key))
     return found
+
+
+def _write_json(values: Mapping[str, Any], path: Path) -> None:
+    path.write_text(json.dumps(_rounded(values), indent=2, ensure_ascii=False) + "\n", "utf-8")
 
 
 def _quality(result: Result) -> dict[str, Any]:

@@ -1,9 +1,8 @@
 """Sets this run beside that of another revision: ``python -m flows.compare HEAD~3``."""
 
 import argparse
-import csv
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -71,10 +70,9 @@ def _figures(files: "DVCFileSystem", folder: str) -> list[str]:
     return [str(name) for name in files.ls(folder, detail=False)] if files.isdir(folder) else []
 
 
-def _images(study: Path) -> Iterator[str]:
-    if (study / "quality.csv").is_file():
-        with (study / "quality.csv").open(encoding="utf-8", newline="") as file:
-            yield from (row["image"] for row in csv.DictReader(file))
+def _images(study: Path) -> list[str]:
+    table = study / "quality.csv"
+    return [row["image"] for row in tables.read_csv(table)] if table.is_file() else []
 
 
 def _copy(files: "DVCFileSystem", name: str, folder: Path) -> bool:

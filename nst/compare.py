@@ -4,7 +4,6 @@ A run is a folder with params.yaml and reports/, as a checkout has them.  What w
 sorted so that the largest change comes first.
 """
 
-import csv
 import io
 import json
 import math
@@ -227,8 +226,7 @@ def _metrics(side: Side, study: str) -> dict[str, Any]:
 
 def _rows(side: Side, study: str, table: str) -> dict[str, dict[str, Any]]:
     """A table's rows by job, numbers as numbers."""
-    with (side.study(study) / table).open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
+    rows = tables.read_csv(side.study(study) / table)
     try:
         return {row.pop("job"): {name: _value(text) for name, text in row.items()} for row in rows}
     except (KeyError, TypeError):

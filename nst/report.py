@@ -3,7 +3,6 @@
 Both are drawn from what the studies wrote; the same results give the same bytes.
 """
 
-import csv
 import hashlib
 import json
 import platform
@@ -138,7 +137,7 @@ def read(reports: Path) -> Results:
     counts: dict[tuple[str, str], int] = {}
     for table in ("starts.csv", "speed.csv"):
         path = existing(folder / table, "initialization")
-        for row in _rows(path):
+        for row in tables.read_csv(path):
             key = (row.pop("pair"), row.pop("init"))
             counts[key] = int(row.pop("runs"))
             merged.setdefault(key, {}).update({name: float(value) for name, value in row.items()})
@@ -150,8 +149,8 @@ def _read_study(folder: Path, name: str) -> StudyResults:
         existing(folder / file, name)
     try:
         metrics = tables.read_metrics(folder)
-        timing = {row["job"]: row for row in _rows(folder / "timing.csv")}
-        runs = tuple(_run({**row, **timing[row["job"]]}) for row in _rows(folder / "quality.csv"))
+        timing = {row["job"]: row for row in tables.read_csv(folder / "timing.csv")}
+        runs = tuple(_run({**row, **timing[row["job"]]}) for row in tables.read_csv(folder / "quality.csv"))
     except (ValueError, KeyError, TypeError) as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise ReportError(
@@ -171,18 +170,13 @@ def read_traces(reports: Path) -> dict[str, starts.Trace]:
     folder = reports / "initialization"
     columns: dict[str, dict[str, list[float]]] = {"seconds": {}, "loss": {}}
     for table, key in (("elapsed.csv", "seconds"), ("losses.csv", "loss")):
-        for row in _rows(existing(folder / table, "initialization")):
+        for row in tables.read_csv(existing(folder / table, "initialization")):
             columns[key].setdefault(row["job"], []).append(float(row[key]))
     if {job: len(x) for job, x in columns["seconds"].items()} != {job: len(y) for job, y in columns["loss"].items()}:
         raise ReportError(
             f"{folder}: elapsed.csv and losses.csv do not fit together; run `dvc repro --force initialization`"
         )
     return {job: (x, columns["loss"][job]) for job, x in columns["seconds"].items()}
-
-
-def _rows(path: Path) -> list[dict[str, str]]:
-    with path.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
 
 
 def _run(row: Mapping[str, str]) -> Run:

@@ -1,11 +1,10 @@
 """quality.csv, timing.csv, metrics.json and headline.json: the tables each study writes."""
 
+import csv
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
-
-import pandas as pd
 
 from nst.layers import window
 from nst.results import Result
@@ -31,7 +30,7 @@ def write(results: Iterable[Result], folder: Path) -> None:
     for result in results:
         (folder / image_path(result)).write_bytes(result.png)
     for name, rows in (("quality.csv", map(_quality, results)), ("timing.csv", map(_timing, results))):
-        pd.DataFrame(list(rows)).to_csv(folder / name, index=False, lineterminator="\n", float_format="%.6g")
+        write_csv(rows, folder / name, digits=6)
 
 
 def image_path(result: Result) -> str:
@@ -56,9 +55,17 @@ def distances(result: Result) -> dict[str, float]:
     return {name: value for name, value in found.items() if value is not None}
 
 
-def write_csv(rows: Iterable[Mapping[str, Any]], path: Path) -> None:
-    """Numbers to five digits, for plots."""
-    pd.DataFrame(list(rows)).to_csv(path, index=False, lineterminator="\n", float_format="%.5g")
+def write_csv(rows: Iterable[Mapping[str, Any]], path: Path, digits: int = 5) -> None:
+    """A table, numbers to so many significant digits."""
+    import pandas as pd
+
+    pd.DataFrame(list(rows)).to_csv(path, index=False, lineterminator="\n", float_format=f"%.{digits}g")
+
+
+def read_csv(path: Path) -> list[dict[str, str]]:
+    """The rows of a table, their cells as they are written."""
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
 
 
 def read_metrics(folder: Path) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from playwright.sync_api import Browser, Locator, Page, ViewportSize, expect, sy
 
 from nst import report
 from nst.params import Params
+from nst.tables import read_csv
 from nst.wording import number
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -68,8 +69,7 @@ def page(browser: Browser, url: str) -> Iterator[Page]:
 
 
 def quality(reports: Path, study: str) -> list[dict[str, str]]:
-    with (reports / study / "quality.csv").open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
+    return read_csv(reports / study / "quality.csv")
 
 
 def key(place: Locator) -> str:

@@ -1,6 +1,5 @@
 """Studies on workers that were started by hand and share no folder with us; and one of them is killed."""
 
-import csv
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from flows_support import (
 )
 
 from flows import api
+from nst.tables import read_csv
 
 STUDY = ["python", "-m", "flows.study", "transfer"]
 
@@ -54,8 +54,7 @@ def by_hand(tmp_path: Path) -> Iterator[HandMade]:
 
 def names(folder: Path) -> list[str]:
     """The jobs in a study's table."""
-    with (folder / "quality.csv").open(encoding="utf-8", newline="") as file:
-        return [f"{row['content_layer']} | {row['style_layers']}" for row in csv.DictReader(file)]
+    return [f"{row['content_layer']} | {row['style_layers']}" for row in read_csv(folder / "quality.csv")]
 
 
 def test_batches_give_the_same_bytes(checkout: Checkout, tmp_path: Path) -> None:

@@ -1,6 +1,5 @@
 """The report: what it says is what the tables say, and its one page needs nothing but itself."""
 
-import csv
 import json
 import re
 import shutil
@@ -15,6 +14,7 @@ from nst import findings, params, report, wording
 from nst.errors import NSTError
 from nst.findings import initialization, synthesis
 from nst.params import Params
+from nst.tables import read_csv, write_csv
 
 ROOT = Path(__file__).resolve().parent.parent
 DATA = ROOT / "data"
@@ -57,20 +57,12 @@ def page(reports: Path) -> Page:
     return Page((reports / report.PAGE).read_text("utf-8"))
 
 
-def rows(path: Path) -> list[dict[str, str]]:
-    with path.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
-
-
 def rewrite(path: Path, change: Callable[[dict[str, str]], None]) -> None:
     """Alter each row of a CSV file."""
-    table = rows(path)
+    table = read_csv(path)
     for row in table:
         change(row)
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, table[0], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(table)
+    write_csv(table, path)
 
 
 def test_the_same_results_give_the_same_bytes(copy: tuple[Params, Path], tiny: tuple[Params, Path]) -> None:
@@ -121,25 +113,21 @@ def test_all_runs_are_listed_with_their_numbers_and_pictures(tiny: tuple[Params,
     made = page(reports)
     values, targets = made.values("data-value"), [unquote(target) for target in made.values("href")]
     for study in params.STUDIES:
-        for row in rows(reports / study / "quality.csv"):
+        for row in read_csv(reports / study / "quality.csv"):
             assert f"{study}/{row['image']}" in targets
             assert row["job"] in made.text
             for key in ("content_distance", "style_distance", "psnr", "ssim", "final_loss"):
                 if row[key]:
                     assert str(float(row[key])) in values, (study, row["job"], key)
-        for row in rows(reports / study / "timing.csv"):
+        for row in read_csv(reports / study / "timing.csv"):
             assert str(float(row["seconds"])) in values
 
 
 def test_the_headline_has_the_numbers_of_the_tables(tiny: tuple[Params, Path]) -> None:
     _, reports = tiny
     readme, html = (reports / report.README).read_text("utf-8"), page(reports).text
-    tables = {
-        (row["pair"], row["init"]): row | extra
-        for row, extra in zip(
-            rows(reports / "initialization" / "starts.csv"), rows(reports / "initialization" / "speed.csv"), strict=True
-        )
-    }
+    starts, speed = (read_csv(reports / "initialization" / name) for name in ("starts.csv", "speed.csv"))
+    tables = {(row["pair"], row["init"]): row | extra for row, extra in zip(starts, speed, strict=True)}
     for init in ("noise", "content", "adain"):
         row = tables["all", init]
         for key in ("content_distance", "style_distance", "ssim", "iterations_to_target", "seconds_to_target"):

@@ -9,8 +9,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from nst import figures, images, tables
 from nst.jobs import Init, Job
 from nst.params import Params
@@ -90,17 +88,17 @@ def write(params: Params, results: Mapping[Job, Result], data: Path, folder: Pat
         for run in each
         for index, loss in enumerate(run.losses)
     ]
-    pd.DataFrame(losses).to_csv(folder / "losses.csv", index=False, lineterminator="\n", float_format="%.5g")
+    tables.write_csv(losses, folder / "losses.csv")
     elapsed = [
         {"job": results[job].job.name, "iteration": index, "seconds": seconds}
         for job in runs.values()
         for index, seconds in enumerate(results[job].timing.elapsed)
     ]
-    pd.DataFrame(elapsed).to_csv(folder / "elapsed.csv", index=False, lineterminator="\n", float_format="%.4g")
+    tables.write_csv(elapsed, folder / "elapsed.csv", digits=4)
     tables.write_csv(_relative_losses(by_pair, targets), folder / "curves.csv")
     quality, timing = _summaries(section.inits, by_pair, targets)
-    pd.DataFrame(timing).to_csv(folder / "speed.csv", index=False, lineterminator="\n", float_format="%.4g")
-    pd.DataFrame(quality).to_csv(folder / "starts.csv", index=False, lineterminator="\n", float_format="%.5g")
+    tables.write_csv(timing, folder / "speed.csv", digits=4)
+    tables.write_csv(quality, folder / "starts.csv")
     tables.write_headline(
         {
             f"{row['init']}.{name}": row[name]

@@ -46,6 +46,11 @@ def best_window(style_distance: Mapping[str, float]) -> Choice:
     return Choice("the smallest style distance", ranked[0], runner_up, margin)
 
 
+def cell_name(content_layer: str, window: str) -> str:
+    """How tables and pages name a cell of the transfer grid: ``conv4_2 | 1-5``."""
+    return f"{content_layer} | {window}"
+
+
 @dataclass(frozen=True)
 class Cell:
     """One cell of the transfer grid."""
@@ -54,6 +59,11 @@ class Cell:
     window: str
     content_distance: float
     style_distance: float
+
+    @property
+    def name(self) -> str:
+        """See `cell_name`."""
+        return cell_name(self.content_layer, self.window)
 
 
 def recommended_cell(cells: Sequence[Cell]) -> tuple[Cell, Choice]:
@@ -71,11 +81,10 @@ def recommended_cell(cells: Sequence[Cell]) -> tuple[Cell, Choice]:
     )
     first = order[0]
     second = order[1] if len(order) > 1 else None
-    name = [f"{cell.content_layer} | {cell.window}" for cell in cells]
     choice = Choice(
         rule="the smallest worse rank of two: of all cells by content distance, and by style distance",
-        winner=name[first],
-        runner_up=name[second] if second is not None else None,
+        winner=cells[first].name,
+        runner_up=cells[second].name if second is not None else None,
         margin=(
             max(by_content[second], by_style[second]) - max(by_content[first], by_style[first])
             if second is not None

@@ -85,7 +85,7 @@ def section(params: Params, results: Results) -> Section:
                 tuple(
                     (
                         Cell(
-                            f"{run.content} × {run.style}" + (" (favourite)" if run.size != section.size else ""),
+                            run.pair + (" (favourite)" if run.size != section.size else ""),
                             href=f"{study.name}/{run.image}",
                         ),
                         cell(run.content_distance),

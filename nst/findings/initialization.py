@@ -112,7 +112,7 @@ def starts_table(results: Results, pairs: Sequence[str] | None = None) -> Table:
 def _picture(results: Results, pair: str, init: str) -> str | None:
     """The first picture of a start; over all pairs there is no such one."""
     runs = results.studies["initialization"].runs
-    of_pair = [run.image for run in runs if (f"{run.content} × {run.style}", run.init) == (pair, init)]
+    of_pair = [run.image for run in runs if (run.pair, run.init) == (pair, init)]
     return f"initialization/{of_pair[0]}" if of_pair else None
 
 

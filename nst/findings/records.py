@@ -4,7 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from nst.choices import cell_name
 from nst.studies.initialization import ALL_PAIRS
+from nst.studies.originals import pair_name
 from nst.wording import number, plus_minus
 
 
@@ -36,6 +38,16 @@ class Run:
     peak_memory_mb: float
     device: str
     precision: str
+
+    @property
+    def pair(self) -> str:
+        """Its pictures, where it has two."""
+        return pair_name(str(self.content), str(self.style))
+
+    @property
+    def cell(self) -> str:
+        """Its place in the transfer grid."""
+        return cell_name(str(self.content_layer), str(self.style_layers))
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from nst.findings.phrases import capital, cell, highest, lowest, path, settings,
 from nst.findings.records import Cell, Chosen, Column, Figure, Results, Run, Section, Table
 from nst.params import Params
 from nst.results import known
+from nst.studies.originals import pair_name
 from nst.studies.transfer import GROUP
 from nst.wording import count, listing, number, rank_correlation, same, trend
 
@@ -20,7 +21,7 @@ def section(params: Params, results: Results) -> Section:
     layers = list(dict.fromkeys(str(run.content_layer) for run in runs))
     windows = list(dict.fromkeys(str(run.style_layers) for run in runs))
     chosen = metrics["recommended"]
-    name = f"{chosen['content_layer']} | {chosen['style_layers']}"
+    name = choices.cell_name(chosen["content_layer"], chosen["style_layers"])
     groups = [(first, min(first + GROUP, len(layers))) for first in range(0, len(layers), GROUP)]
     content, style = (values_of(runs, key) for key in ("content_distance", "style_distance"))
     findings = [
@@ -144,7 +145,7 @@ def _certainty(params: Params, results: Results, ranks: Sequence[int]) -> str:
     """What chance could have done to the choice: cells are run once, so the spread is that of the same pair of pictures
     in the initialization study."""
     section, metrics = params.transfer, results.studies["transfer"].metrics
-    pair = f"{section.content} × {section.style}"
+    pair = pair_name(section.content, section.style)
     if metrics["margin"] is None:
         return "There was no other to choose."
     if section.init != "noise":

@@ -62,9 +62,8 @@ def favourites(results: Results, reports: Path) -> tuple[Shown, ...]:
     study = results.studies["gallery"]
     shown = []
     for name in study.metrics["favourites"]:
-        file = f"gallery/{figures.FOLDER}/favourite_{name.replace(' × ', '_')}.webp"
-        of_pair = [run for run in study.runs if f"{run.content} × {run.style}" == name]
-        largest = max(of_pair, key=lambda run: run.size)
+        largest = max((run for run in study.runs if run.pair == name), key=lambda run: run.size)
+        file = f"gallery/{figures.FOLDER}/favourite_{largest.content}_{largest.style}.webp"
         shown.append(_shown(largest, pictures.embed(sources.existing(reports / file, "gallery"))))
     return tuple(shown)
 
@@ -98,7 +97,7 @@ def _shown(run: Run, picture: Picture) -> Shown:
     return Shown(
         picture,
         f"{run.content} painted as {run.style}.",
-        f"{run.content} × {run.style}",
+        run.pair,
         (("content distance", number(run.content_distance)), ("style distance", number(run.style_distance))),
         sources.href("gallery", run),
     )

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from nst.choices import cell_name
 from nst.findings.records import Results, Run
 from nst.layers import layer_number
 from nst.page import charts, sources
@@ -112,7 +113,6 @@ def _style_distance(run: Run) -> float:
 
 
 def _cell(run: Run, runs: Sequence[Run], picture: Picture, metrics: Mapping[str, object]) -> Cell:
-    name = f"{run.content_layer} | {run.style_layers}"
     chosen, front = metrics["recommended"], metrics["front"]
     assert isinstance(chosen, dict)
     assert isinstance(front, list)
@@ -135,8 +135,8 @@ def _cell(run: Run, runs: Sequence[Run], picture: Picture, metrics: Mapping[str,
             Number("PSNR", "dB, higher is closer", number(run.psnr)),
             Number("time", "s", number(run.seconds)),
         ),
-        front=name in front,
-        recommended=name == f"{chosen['content_layer']} | {chosen['style_layers']}",
+        front=run.cell in front,
+        recommended=run.cell == cell_name(chosen["content_layer"], chosen["style_layers"]),
     )
 
 

@@ -9,6 +9,7 @@ from nst.findings.records import Results, Run
 from nst.page import charts, sources
 from nst.page.pictures import Shown
 from nst.params import Params
+from nst.studies.originals import pair_name
 from nst.wording import number
 
 Trace = tuple[Sequence[float], Sequence[float]]
@@ -40,7 +41,7 @@ def pairs(
     study = results.studies["initialization"]
     told = []
     for content, style in params.initialization.pairs:
-        name = f"{content} × {style}"
+        name = pair_name(content, style)
         runs = {
             init: [run for run in study.runs if (run.content, run.style, run.init) == (content, style, init)]
             for init in results.inits

@@ -8,9 +8,9 @@ from nst import figures, images, tables
 from nst.errors import ParamsError
 from nst.jobs import Job
 from nst.layers import window
-from nst.params import RECOMMENDED, Params
-from nst.results import Result
-from nst.studies.originals import Original, of_pair, of_pairs
+from nst.params import RECOMMENDED, Pair, Params
+from nst.results import Result, known
+from nst.studies.originals import Original, of_pair, of_pairs, pair_name
 
 ALONE = False
 
@@ -65,7 +65,7 @@ def write(params: Params, results: Mapping[Job, Result], data: Path, folder: Pat
     figures.save(
         figures.contact_sheet(
             [[images.from_png(results[job].png) for job in favourites.values()]],
-            captions=[[" × ".join(pair) for pair in favourites]],
+            captions=[[pair_name(*pair) for pair in favourites]],
             cell=section.favourite_size,
         ),
         target / "favourites.webp",
@@ -94,20 +94,8 @@ def write(params: Params, results: Mapping[Job, Result], data: Path, folder: Pat
         {
             "content_layer": section.content_layer,
             "style_layers": window(section.style_layers),
-            "pairs": {
-                f"{content} × {style}": {
-                    "content_distance": results[job].quality.content_distance,
-                    "style_distance": results[job].quality.style_distance,
-                }
-                for (content, style), job in grid.items()
-            },
-            "favourites": {
-                " × ".join(pair): {
-                    "content_distance": results[job].quality.content_distance,
-                    "style_distance": results[job].quality.style_distance,
-                }
-                for pair, job in favourites.items()
-            },
+            "pairs": _distances(grid, results),
+            "favourites": _distances(favourites, results),
             "gram_distance_to_style": {
                 layer: {
                     name: metrics.relative_distance(each[layer], grams[f"style: {style}"][layer])
@@ -121,7 +109,17 @@ def write(params: Params, results: Mapping[Job, Result], data: Path, folder: Pat
     )
 
 
-def _job(params: Params, pair: tuple[str, str], **changes: object) -> Job:
+def _distances(jobs: Mapping[Pair, Job], results: Mapping[Job, Result]) -> dict[str, dict[str, float]]:
+    return {
+        pair_name(*pair): {
+            "content_distance": known(results[job].quality.content_distance),
+            "style_distance": known(results[job].quality.style_distance),
+        }
+        for pair, job in jobs.items()
+    }
+
+
+def _job(params: Params, pair: Pair, **changes: object) -> Job:
     section = params.gallery
     if RECOMMENDED in (section.content_layer, section.style_layers):
         raise ParamsError(
@@ -138,12 +136,12 @@ def _job(params: Params, pair: tuple[str, str], **changes: object) -> Job:
     )
 
 
-def _grid(params: Params) -> dict[tuple[str, str], Job]:
+def _grid(params: Params) -> dict[Pair, Job]:
     section = params.gallery
     return {(c, s): _job(params, (c, s)) for c in section.contents for s in section.styles}
 
 
-def _favourites(params: Params) -> dict[tuple[str, str], Job]:
+def _favourites(params: Params) -> dict[Pair, Job]:
     section = params.gallery
     return {pair: _job(params, pair, size=section.favourite_size) for pair in section.favourites}
 

@@ -11,15 +11,15 @@ from typing import Any
 
 from nst import figures, images, tables
 from nst.jobs import Init, Job
-from nst.params import Params
+from nst.params import Pair, Params
 from nst.results import Result, known
-from nst.studies.originals import Original, of_pair, of_pairs
+from nst.studies.originals import Original, of_pair, of_pairs, pair_name
 
 ALONE = True
 TARGET_MARGIN = 1.05
 """The target is this much above the worst run's last loss, so that every run reaches it."""
-
-Pair = tuple[str, str]
+ALL_PAIRS = "all"
+"""Stands for the pair in rows over the runs of all pairs."""
 
 
 def originals(params: Params) -> list[Original]:
@@ -55,21 +55,21 @@ def write(params: Params, results: Mapping[Job, Result], data: Path, folder: Pat
     targets = {pair: target_loss([run for each in starts.values() for run in each]) for pair, starts in by_pair.items()}
 
     target = folder / figures.FOLDER
-    titles = {pair: " × ".join(pair) for pair in section.pairs}
-    for name, label in (("iterations", "iterations"), ("seconds", "seconds")):
+    titles = {pair: pair_name(*pair) for pair in section.pairs}
+    for axis in ("iterations", "seconds"):
         figures.loss_curves(
             {
                 titles[pair]: {
                     start: [
-                        (run.timing.elapsed if name == "seconds" else range(len(run.losses)), run.losses)
+                        (run.timing.elapsed if axis == "seconds" else range(len(run.losses)), run.losses)
                         for run in each
                     ]
                     for start, each in starts.items()
                 }
                 for pair, starts in by_pair.items()
             },
-            x_label=label,
-            path=target / f"loss_{name}.png",
+            x_label=axis,
+            path=target / f"loss_{axis}.png",
             targets={titles[pair]: value for pair, value in targets.items()},
         )
     sheet = []
@@ -136,9 +136,6 @@ def _relative_losses(
         yield {"iteration": index, **means}
 
 
-ALL_PAIRS = "all"
-
-
 def _summaries(
     inits: Sequence[Init],
     by_pair: Mapping[Pair, Mapping[Init, Sequence[Result]]],
@@ -148,7 +145,7 @@ def _summaries(
     quality: list[dict[str, Any]] = []
     timing: list[dict[str, Any]] = []
     for pair in (*by_pair, None):
-        name = " × ".join(pair) if pair else ALL_PAIRS
+        name = pair_name(*pair) if pair else ALL_PAIRS
         for start in inits:
             runs = [
                 (run, targets[one]) for one, starts in by_pair.items() if pair in (one, None) for run in starts[start]

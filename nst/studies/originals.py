@@ -9,6 +9,7 @@ from PIL import Image
 
 from nst import figures, images
 from nst.jobs import Job, Noise
+from nst.params import Pair
 from nst.results import Result
 
 
@@ -30,12 +31,17 @@ class Original:
         return images.fit(images.read(path), self.size, str(path))
 
 
-def of_pairs(names: Iterable[tuple[str, str]], size: int) -> list[Original]:
+def pair_name(content: str, style: str) -> str:
+    """How tables and pages name a pair of pictures: ``chelsea × great_wave``."""
+    return f"{content} × {style}"
+
+
+def of_pairs(names: Iterable[Pair], size: int) -> list[Original]:
     """The pictures of pairs (content, style)."""
     return [original for content, style in names for original in of_pair((content, style), size)]
 
 
-def of_pair(names: tuple[str, str], size: int) -> list[Original]:
+def of_pair(names: Pair, size: int) -> list[Original]:
     """Content and style."""
     return [Original("content", names[0], size), Original("style", names[1], size)]
 

@@ -15,7 +15,7 @@ from nst.jobs import Job
 from nst.layers import layer_number, window
 from nst.params import Params
 from nst.results import Result, known
-from nst.studies.originals import Original, of_pair
+from nst.studies.originals import Original, of_pair, pair_name
 
 ALONE = False
 GROUP = 3
@@ -108,7 +108,7 @@ def write(params: Params, results: Mapping[Job, Result], data: Path, folder: Pat
         },
         x_label="content distance",
         y_label="style distance",
-        title=f"{section.content} × {section.style}",
+        title=pair_name(section.content, section.style),
         path=target / "front.png",
     )
     inputs = [original.read(data) for original in originals(params)]
@@ -139,7 +139,7 @@ def write(params: Params, results: Mapping[Job, Result], data: Path, folder: Pat
             "runner_up": choice.runner_up,
             "margin": choice.margin,
             "cells": len(every),
-            "front": [f"{c.content_layer} | {c.window}" for c in front],
+            "front": [c.name for c in front],
             "content_distance": _extremes([c.content_distance for c in every]),
             "style_distance": _extremes([c.style_distance for c in every]),
         },

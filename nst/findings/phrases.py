@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from nst import wording
 from nst.figures import FOLDER
 from nst.findings.records import Cell, Run, StudyResults
+from nst.layers import layer_number
 from nst.wording import NOTHING, count, listing, number, rank_correlation, trend
 
 
@@ -53,6 +54,11 @@ def the_start(init: str) -> str:
 
 def cell(value: float | None, digits: int | None = None) -> Cell:
     return Cell(number(value, digits), value)
+
+
+def numbered(layer: str) -> str:
+    """``10 · conv4_2``."""
+    return f"{layer_number(layer)} · {layer}"
 
 
 def window_cell(layers: str | None) -> Cell:

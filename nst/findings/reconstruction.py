@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from nst.findings.phrases import cell, certainty, first_pictures, highest, lowest, over_depth, path, settings
+from nst.findings.phrases import cell, certainty, first_pictures, highest, lowest, numbered, over_depth, path, settings
 from nst.findings.records import Cell, Chosen, Column, Figure, Results, Section, StudyResults, Table
 from nst.layers import LAYERS, layer_number
 from nst.params import Params
@@ -53,7 +53,7 @@ def section(params: Params, results: Results) -> Section:
         findings=tuple(findings),
         chosen=Chosen(
             what="Best layer",
-            winner=f"{layer_number(best)} · {best}",
+            winner=numbered(best),
             because=f"SSIM {number(metrics['ssim'][best])}, PSNR {number(metrics['psnr'][best])} dB",
             rule=metrics["rule"],
             runner_up=f"{second}, SSIM {number(metrics['ssim'][second])}" if second else "none",
@@ -94,7 +94,7 @@ def section(params: Params, results: Results) -> Section:
                 ),
                 tuple(
                     (
-                        Cell(f"{layer_number(layer)} · {layer}", layer_number(layer), pictures[layer]),
+                        Cell(numbered(layer), layer_number(layer), pictures[layer]),
                         cell(metrics["psnr"][layer]),
                         cell(metrics["ssim"][layer]),
                         cell(metrics["content_distance"][layer]),

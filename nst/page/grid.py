@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nst.choices import cell_name
+from nst.findings.phrases import numbered
 from nst.findings.records import Results, Run
-from nst.layers import layer_number
 from nst.page import charts, sources
 from nst.page.pictures import Picture, Shown
 from nst.params import Params
+from nst.results import known
 from nst.wording import number
 
 
@@ -85,13 +86,10 @@ def grid(params: Params, results: Results, reports: Path, data: Path) -> Grid:
         place: _cell(run, study.runs, sources.result(reports, study.name, run), study.metrics)
         for place, run in runs.items()
     }
-    layers, windows = (tuple(dict.fromkeys(names)) for names in zip(*runs, strict=True))
+    layers, windows = _axes(runs)
     return Grid(
         windows,
-        tuple(
-            (f"{layer_number(layer)} · {layer}", tuple(cells.get((layer, window)) for window in windows))
-            for layer in layers
-        ),
+        tuple((numbered(layer), tuple(cells.get((layer, window)) for window in windows)) for layer in layers),
         sources.pair(data, section.content, section.style),
         tuple(
             _heat_map(kind, value, runs, cells)
@@ -102,14 +100,18 @@ def grid(params: Params, results: Results, reports: Path, data: Path) -> Grid:
     )
 
 
+def _axes(runs: Mapping[tuple[str, str], Run]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The layers and the windows that there are cells of."""
+    layers, windows = zip(*runs, strict=True)
+    return tuple(dict.fromkeys(layers)), tuple(dict.fromkeys(windows))
+
+
 def _content_distance(run: Run) -> float:
-    assert run.content_distance is not None, "every transfer has a content"
-    return run.content_distance
+    return known(run.content_distance)
 
 
 def _style_distance(run: Run) -> float:
-    assert run.style_distance is not None, "every transfer has a style"
-    return run.style_distance
+    return known(run.style_distance)
 
 
 def _cell(run: Run, runs: Sequence[Run], picture: Picture, metrics: Mapping[str, object]) -> Cell:
@@ -147,7 +149,7 @@ def _heat_map(
     cells: Mapping[tuple[str, str], Cell],
 ) -> HeatMap:
     values = {place: value(run) for place, run in runs.items()}
-    layers, windows = (tuple(dict.fromkeys(names)) for names in zip(*runs, strict=True))
+    layers, windows = _axes(runs)
     low, high = min(values.values()), max(values.values())
 
     def tile(place: tuple[str, str]) -> Tile | None:

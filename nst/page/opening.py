@@ -9,6 +9,7 @@ from nst.findings.records import Results
 from nst.page import sources
 from nst.page.gallery import favourites
 from nst.page.pictures import Shown
+from nst.page.starts import painted
 from nst.params import Params
 from nst.wording import same
 
@@ -45,17 +46,11 @@ def start_cards(params: Params, results: Results, reports: Path) -> tuple[StartC
     cards = []
     for position, init in enumerate(results.inits):
         run = next(run for run in study.runs if (run.content, run.style, run.init) == (content, style, init))
-        name = start_name(init)
         cards.append(
             StartCard(
-                name,
+                start_name(init),
                 position,
-                Shown(
-                    sources.result(reports, study.name, run),
-                    f"{content} painted as {style}, from {name}.",
-                    f"from {name}",
-                    href=sources.href(study.name, run),
-                ),
+                painted(reports, run),
                 tuple(
                     Measured(
                         quantity.label,

@@ -1,7 +1,7 @@
 """The initialization study: its pictures by pair and start, and its losses over iterations and seconds."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from nst.findings.phrases import start_name
@@ -51,7 +51,7 @@ def pairs(
             PairOfStarts(
                 name,
                 sources.pair(data, content, style),
-                tuple(_shown(reports, init, each[0]) for init, each in runs.items()),
+                tuple(_measured(reports, each[0]) for each in runs.values()),
                 charts.loss_curves(
                     name,
                     {
@@ -74,17 +74,24 @@ def pairs(
     return tuple(told)
 
 
-def _shown(reports: Path, init: str, run: Run) -> Shown:
-    name = start_name(init)
+def painted(reports: Path, run: Run) -> Shown:
+    """What came of a start."""
+    name = start_name(run.init)
     return Shown(
         sources.result(reports, "initialization", run),
         f"{run.content} painted as {run.style}, from {name}.",
         f"from {name}",
-        (
+        href=sources.href("initialization", run),
+    )
+
+
+def _measured(reports: Path, run: Run) -> Shown:
+    return replace(
+        painted(reports, run),
+        numbers=(
             ("content distance", number(run.content_distance)),
             ("style distance", number(run.style_distance)),
             ("SSIM", number(run.ssim)),
         ),
-        sources.href("initialization", run),
-        init,
+        key=run.init,
     )

@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from nst.findings.phrases import numbered
 from nst.findings.records import Results, Run, StudyResults
-from nst.layers import layer_number
 from nst.page import charts, sources
 from nst.page.pictures import Shown
 from nst.params import Params
+from nst.results import known
 from nst.wording import number
 
 
@@ -42,9 +43,7 @@ class _Quantity:
     unit: str = ""
 
     def of(self, run: Run) -> float:
-        value = getattr(run, self.key)
-        assert value is not None, f"{run.job} has no {self.label}"
-        return float(value)
+        return known(getattr(run, self.key))
 
     def shown(self, run: Run) -> str:
         return f"{number(self.of(run))}{self.unit}"
@@ -69,7 +68,7 @@ def reconstruction(params: Params, results: Results, reports: Path, data: Path) 
         name=section.content,
         compared=section.compare_contents,
         best=study.metrics["best_layer"],
-        title=lambda layer: f"{layer_number(layer)} · {layer}",
+        title=numbered,
         quantities=(_PSNR, _SSIM, _CONTENT),
     )
 

@@ -10,7 +10,7 @@ from typing import Literal
 
 from nst import wording
 from nst.findings.initialization import CONTENT, ITERATIONS, SECONDS_TO_TARGET, SSIM, contrast, split
-from nst.findings.phrases import capital, start_name
+from nst.findings.phrases import capital
 from nst.findings.records import Quantity, Results, Run
 from nst.results import known
 from nst.wording import count, listing, number, percent, rank_correlation
@@ -193,12 +193,7 @@ def _content_against_noise(results: Results, quantities: Sequence[Quantity], sta
             verdicts.append("doesn't hold")
         else:
             verdicts.append("undecided")
-    told = [
-        f"{capital(quantity.label)}: {start_name('content')} "
-        f"{quantity.shown(results.start('content').mean(quantity.key))}, "
-        f"{contrast(results, quantity, 'content', 'noise')}."
-        for quantity in quantities
-    ]
+    told = [f"{capital(quantity.label)}: {contrast(results, quantity, 'content', 'noise')}." for quantity in quantities]
     return Claim(statement, source, rule, _unanimous(verdicts), " ".join(told))
 
 

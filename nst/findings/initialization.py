@@ -53,17 +53,14 @@ def section(params: Params, results: Results) -> Section:
         findings=tuple(findings),
         chosen=None,
         figures=(
-            Figure(
-                path(study, "loss_iterations.png"),
-                f"Loss against iterations for each pair, one line a run, one colour a start: {listing(names)}.",
-                "Loss against iterations, logarithmic; one line a run. Dashed: the target of the pair.",
-                760,
-            ),
-            Figure(
-                path(study, "loss_seconds.png"),
-                f"Loss against seconds for each pair, one line a run, one colour a start: {listing(names)}.",
-                "Loss against seconds, logarithmic; one line a run. Dashed: the target of the pair.",
-                760,
+            *(
+                Figure(
+                    path(study, f"loss_{axis}.png"),
+                    f"Loss against {axis} for each pair, one line a run, one colour a start: {listing(names)}.",
+                    f"Loss against {axis}, logarithmic; one line a run. Dashed: the target of the pair.",
+                    760,
+                )
+                for axis in ("iterations", "seconds")
             ),
             Figure(
                 path(study, "starts.webp"),
@@ -146,20 +143,18 @@ def _contrasts(results: Results, quantity: Quantity, iterations: int) -> str:
     """Each start against the first one."""
     reference = results.inits[0]
     base = results.start(reference).mean(quantity.key)
-    told = [
-        f"{start_name(init)} {quantity.shown(results.start(init).mean(quantity.key))}, "
-        f"{contrast(results, quantity, init, reference)}"
-        for init in results.inits[1:]
-    ]
+    told = [contrast(results, quantity, init, reference) for init in results.inits[1:]]
     label = f"Seconds for {iterations} iterations" if quantity is SECONDS else capital(quantity.label)
     return f"{label}: {start_name(reference)} {quantity.shown(base)}; {'; '.join(told)}."
 
 
 def contrast(results: Results, quantity: Quantity, init: str, reference: str) -> str:
-    """``9.1× fewer than noise, clearly so in 2 of 3 pairs, in 1 not beyond the spread of its runs``."""
+    """``content 8.8, 9.1× fewer than noise, clearly so in 2 of 3 pairs, in 1 the spread of the runs exceeds the
+    difference``."""
     value, base = (results.start(each).mean(quantity.key) for each in (init, reference))
     how = versus(value, base, quantity.less, quantity.more)
-    told = f"{how} than {start_name(reference)}" if how else f"the same as {start_name(reference)}"
+    standing = f"{how} than" if how else "the same as"
+    told = f"{start_name(init)} {quantity.shown(value)}, {standing} {start_name(reference)}"
     pairs = results.pairs
     less, more, unclear = split(results, quantity, init, reference)
     agreeing, opposed = (less, more) if value < base else (more, less)

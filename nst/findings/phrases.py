@@ -6,7 +6,10 @@ from nst import wording
 from nst.figures import FOLDER
 from nst.findings.records import Cell, Run, StudyResults
 from nst.layers import layer_number
-from nst.wording import NOTHING, count, listing, number, rank_correlation, trend
+from nst.wording import NOTHING, count, listing, number, percent, rank_correlation, trend
+
+NO_OTHER = "There was no other to choose."
+SPREAD_EXCEEDS = "The spread exceeds the margin: another noise could have chosen otherwise."
 
 
 def start_name(init: str) -> str:
@@ -27,14 +30,19 @@ def over_depth(label: str, unit: str, values: Sequence[float], names: Sequence[s
 def certainty(margin: float | None, repeated: Sequence[float], label: str) -> str:
     """What the spread between noises says about a choice that hangs on `margin`."""
     if margin is None:
-        return "There was no other to choose."
+        return NO_OTHER
     if len(repeated) < 2:
         return "There are no repeated runs to set the margin against."
     spread = max(repeated) - min(repeated)
     head = f"Between {count(len(repeated), 'noise')} at the winner the {label} varies by {number(spread, 2)}"
     if spread >= margin:
-        return f"{head}. The spread exceeds the margin: another noise could have chosen otherwise."
+        return f"{head}. {SPREAD_EXCEEDS}"
     return f"{head}, less than the margin."
+
+
+def in_common(shared: float) -> str:
+    """What the results of two noises share, see `nst.metrics.shared_variation`."""
+    return f"share {percent(shared)} of their variation (100 % would be the same picture, 0 % unrelated ones)"
 
 
 def settings(runs: Sequence[Run]) -> str:

@@ -3,11 +3,22 @@
 from collections.abc import Mapping
 from typing import Any
 
-from nst.findings.phrases import cell, certainty, first_pictures, highest, lowest, numbered, over_depth, path, settings
+from nst.findings.phrases import (
+    cell,
+    certainty,
+    first_pictures,
+    highest,
+    in_common,
+    lowest,
+    numbered,
+    over_depth,
+    path,
+    settings,
+)
 from nst.findings.records import Cell, Chosen, Column, Figure, Results, Section, StudyResults, Table
 from nst.layers import LAYERS, layer_number
 from nst.params import Params
-from nst.wording import count, listing, number, percent, trend
+from nst.wording import count, listing, number, trend
 
 
 def section(params: Params, results: Results) -> Section:
@@ -33,10 +44,9 @@ def section(params: Params, results: Results) -> Section:
         elif between < min(each):
             nearer = "nearer to the original than to each other"
         findings.append(
-            f"From two noises, `{content}`, `{best}`: the results share {percent(noises['shared'])} of their variation "
-            "(100 % would be the same picture, 0 % unrelated ones). The PSNR of one against the other is "
-            f"{number(between)} dB, against the original {listing([number(value) for value in each])} dB. They are "
-            f"{nearer}."
+            f"From two noises, `{content}`, `{best}`: the results {in_common(noises['shared'])}. The PSNR of one "
+            f"against the other is {number(between)} dB, against the original "
+            f"{listing([number(value) for value in each])} dB. They are {nearer}."
         )
     return Section(
         name="reconstruction",

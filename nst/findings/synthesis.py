@@ -1,10 +1,10 @@
 """Which window of layers makes the texture."""
 
-from nst.findings.phrases import cell, certainty, first_pictures, highest, lowest, over_depth, path, settings
+from nst.findings.phrases import cell, certainty, first_pictures, highest, in_common, lowest, over_depth, path, settings
 from nst.findings.records import Cell, Chosen, Column, Figure, Results, Section, Table
 from nst.layers import LAYERS
 from nst.params import Params
-from nst.wording import count, listing, number, percent, trend
+from nst.wording import count, listing, number, trend
 
 
 def section(params: Params, results: Results) -> Section:
@@ -22,9 +22,8 @@ def section(params: Params, results: Results) -> Section:
     ]
     for style, noises in metrics["noises"].items():
         findings.append(
-            f"From two noises, `{style}`, layers {best}: the textures share {percent(noises['shared'])} of their "
-            "variation (100 % would be the same picture, 0 % unrelated ones), and their style distances are "
-            f"{listing([number(value) for value in noises['style_distance']])}."
+            f"From two noises, `{style}`, layers {best}: the textures {in_common(noises['shared'])}, and their style "
+            f"distances are {listing([number(value) for value in noises['style_distance']])}."
         )
     repeated = metrics["noises"].get(section.style, {}).get("style_distance", [])
     return Section(

@@ -5,7 +5,18 @@ from operator import attrgetter
 from statistics import fmean
 
 from nst import choices, wording
-from nst.findings.phrases import capital, cell, highest, lowest, path, settings, the_start, values_of
+from nst.findings.phrases import (
+    NO_OTHER,
+    SPREAD_EXCEEDS,
+    capital,
+    cell,
+    highest,
+    lowest,
+    path,
+    settings,
+    the_start,
+    values_of,
+)
 from nst.findings.records import Cell, Chosen, Column, Figure, Results, Run, Section, Table
 from nst.params import Params
 from nst.results import known
@@ -85,19 +96,15 @@ def section(params: Params, results: Results) -> Section:
                 f"{section.content}, {section.style}, and the one painted as the other with {name}.",
                 f"Content, style, and the recommended cell, `{name}`.",
             ),
-            Figure(
-                path(study, "content_distance.png"),
-                f"Heat map of the content distance over the grid, from {number(min(content))} to "
-                f"{number(max(content))}; {name} is framed.",
-                "Content distance (lower, darker: closer to the content). Framed: the recommended cell.",
-                640,
-            ),
-            Figure(
-                path(study, "style_distance.png"),
-                f"Heat map of the style distance over the grid, from {number(min(style))} to {number(max(style))}; "
-                f"{name} is framed.",
-                "Style distance (lower, darker: closer to the style). Framed: the recommended cell.",
-                640,
+            *(
+                Figure(
+                    path(study, f"{kind}_distance.png"),
+                    f"Heat map of the {kind} distance over the grid, from {number(min(values))} to "
+                    f"{number(max(values))}; {name} is framed.",
+                    f"{capital(kind)} distance (lower, darker: closer to the {kind}). Framed: the recommended cell.",
+                    640,
+                )
+                for kind, values in (("content", content), ("style", style))
             ),
             Figure(
                 path(study, "front.png"),
@@ -147,7 +154,7 @@ def _certainty(params: Params, results: Results, ranks: Sequence[int]) -> str:
     section, metrics = params.transfer, results.studies["transfer"].metrics
     pair = pair_name(section.content, section.style)
     if metrics["margin"] is None:
-        return "There was no other to choose."
+        return NO_OTHER
     if section.init != "noise":
         return f"The start is {the_start(section.init)}, without noise: a repeated run chooses the same cell."
     if "noise" not in results.inits or pair not in results.pairs or results.start("noise", pair).runs < 2:
@@ -168,7 +175,7 @@ def _certainty(params: Params, results: Results, ranks: Sequence[int]) -> str:
         f"much farther from both, the winner's worse rank would be {rank} instead of {max(ranks)}"
     )
     if rank - max(ranks) >= metrics["margin"]:
-        return f"{head}. The spread exceeds the margin: another noise could have chosen otherwise."
+        return f"{head}. {SPREAD_EXCEEDS}"
     return f"{head}, still ahead of the runner-up."
 
 

@@ -3,12 +3,29 @@
 from pathlib import Path
 
 import yaml
-from engine_support import DATA, ROOT
+from engine_support import DATA, ROOT, finished
 
-from nst import params, report, run, studies
+from nst import params, report, studies
+from nst.jobs import Job
 from nst.params import Params
+from nst.results import Result
 
 ITERATIONS = 2
+
+
+def complete(study: studies.Study, wanted: Params) -> dict[Job, Result]:
+    """All results of a study, asked for until it wants no more."""
+    results: dict[Job, Result] = {}
+    while missing := [job for job in study.jobs(wanted, results) if job not in results]:
+        results |= {job: finished(job) for job in missing}
+    return results
+
+
+def write_studies(given: Params, reports: Path) -> None:
+    """The folders of all studies."""
+    for name in params.STUDIES:
+        study, wanted = studies.load(name), studies.resolve(given, reports)
+        study.write(wanted, complete(study, wanted), DATA, reports / name)
 
 
 def make_reports(folder: Path) -> tuple[Params, Path]:
@@ -25,10 +42,6 @@ def make_reports(folder: Path) -> tuple[Params, Path]:
     (folder / "params.yaml").write_text(yaml.safe_dump(values), "utf-8")
     given = params.load(folder / "params.yaml")
     reports = folder / "reports"
-    for name in params.STUDIES:
-        study, resolved, results = studies.load(name), studies.resolve(given, reports), {}
-        while missing := [job for job in study.jobs(resolved, results) if job not in results]:
-            results |= {job: run.run_job(job, run.inputs(job, DATA)) for job in missing}
-        study.write(resolved, results, DATA, reports / name)
+    write_studies(given, reports)
     report.write(given, reports, DATA)
     return given, reports

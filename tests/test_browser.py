@@ -17,7 +17,7 @@ from playwright.sync_api import Browser, Locator, Page, ViewportSize, expect, sy
 
 from nst import report
 from nst.params import Params
-from nst.tables import read_csv
+from nst.tables import read_csv, read_metrics
 from nst.wording import number
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -100,7 +100,7 @@ def test_every_picture_loads(page: Page) -> None:
 
 
 def test_the_recommended_cell_is_marked_everywhere_and_shown_first(page: Page, tiny: tuple[Params, Path]) -> None:
-    chosen = json.loads((tiny[1] / "transfer" / "metrics.json").read_text("utf-8"))["recommended"]
+    chosen = read_metrics(tiny[1] / "transfer")["recommended"]
     job = next(
         row["job"]
         for row in quality(tiny[1], "transfer")

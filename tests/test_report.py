@@ -1,6 +1,5 @@
 """The report: what it says is what the tables say, and its one page needs nothing but itself."""
 
-import json
 import re
 import shutil
 from collections.abc import Callable
@@ -14,7 +13,7 @@ from nst import findings, params, report, wording
 from nst.errors import NSTError
 from nst.findings import initialization, synthesis
 from nst.params import Params
-from nst.tables import read_csv, write_csv
+from nst.tables import read_csv, read_metrics, write_csv, write_metrics
 
 ROOT = Path(__file__).resolve().parent.parent
 DATA = ROOT / "data"
@@ -139,7 +138,7 @@ def test_the_headline_has_the_numbers_of_the_tables(tiny: tuple[Params, Path]) -
 def test_choices_and_provenance_are_those_of_the_studies(tiny: tuple[Params, Path]) -> None:
     _, reports = tiny
     readme, html = (reports / report.README).read_text("utf-8"), page(reports).text
-    metrics = {study: json.loads((reports / study / "metrics.json").read_text("utf-8")) for study in params.STUDIES}
+    metrics = {study: read_metrics(reports / study) for study in params.STUDIES}
     cell = metrics["transfer"]["recommended"]
     digests = [digest for _, digest in report.checksums(DATA)]
     assert len(digests) >= 6
@@ -184,12 +183,11 @@ def test_sentences_turn_when_the_numbers_do(copy: tuple[Params, Path]) -> None:
 
 def test_a_spread_that_exceeds_the_margin_is_told(copy: tuple[Params, Path]) -> None:
     given, reports = copy
-    path = reports / "synthesis" / "metrics.json"
-    metrics = json.loads(path.read_text("utf-8"))
+    metrics = read_metrics(reports / "synthesis")
     for spread, expected in ((0.001, "less than the margin"), (0.2, "The spread exceeds the margin")):
         metrics["margin"] = 0.1
         metrics["noises"][given.synthesis.style]["style_distance"] = [0.5, 0.5 + spread]
-        path.write_text(json.dumps(metrics), "utf-8")
+        write_metrics(metrics, reports / "synthesis")
         chosen = synthesis.section(given, report.read(reports)).chosen
         assert chosen is not None
         assert expected in chosen.certainty

@@ -15,6 +15,7 @@ import pytest
 import yaml
 from engine_support import DATA, ROOT, finished
 from PIL import Image
+from report_support import complete, write_studies
 
 from nst import images, params, studies, tables
 from nst.errors import ParamsError
@@ -63,11 +64,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Params:
 def reports(small: Params, data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folders that all studies write, of small parameters."""
     folder = tmp_path_factory.mktemp("reports")
-    for name in STUDIES:
-        study, wanted = studies.load(name), studies.resolve(small, folder)
-        results = complete(study, wanted)
-        (folder / name).mkdir()
-        study.write(wanted, results, data, folder / name)
+    write_studies(small, folder)
     return folder
 
 
@@ -75,14 +72,6 @@ def reports(small: Params, data: Path, tmp_path_factory: pytest.TempPathFactory)
 def made(small: Params) -> Result:
     """One real result."""
     return finished(reconstruction.jobs(small, {})[0])
-
-
-def complete(study: studies.Study, wanted: Params) -> dict[Job, Result]:
-    """All results of a study, asked for until it wants no more."""
-    results: dict[Job, Result] = {}
-    while missing := [job for job in study.jobs(wanted, results) if job not in results]:
-        results |= {job: finished(job) for job in missing}
-    return results
 
 
 def place(sheet: Path, picture: Path, cell: int) -> tuple[int, int]:
@@ -257,7 +246,7 @@ class TestFolders:
         for image in quality["image"]:
             with Image.open(reports / study / image) as opened:
                 assert opened.format == "PNG"
-        assert json.loads((reports / study / "metrics.json").read_text())
+        assert tables.read_metrics(reports / study)
         headline = json.loads((reports / study / "headline.json").read_text())
         assert 2 < len(headline) < 12
         assert all(isinstance(value, float | int | str) for value in headline.values())

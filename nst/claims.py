@@ -55,8 +55,8 @@ class Agreement:
 
     @property
     def told(self) -> str:
-        """In words."""
-        return f"{self.metric}: {wording.strength(self.correlation)} (n = {self.pictures})"
+        """The correlation, as a number and a word."""
+        return wording.grade(self.correlation)
 
 
 def claims(results: Results) -> tuple[Claim, ...]:

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
-from nst import wording
 from nst.findings.phrases import start_name
 
 
@@ -29,7 +28,6 @@ def render(template: str, values: Mapping[str, Any]) -> str:
         markdown_cell=markdown_cell,
         prose=prose,
         start_name=start_name,
-        strength=wording.strength,
     )
     return environment.get_template(template).render(values)
 

@@ -98,12 +98,19 @@ def trend(values: Sequence[float], falls: str = "falls", rises: str = "rises") -
 
 
 def strength(correlation: float | None, against: str = "") -> str:
-    """A rank correlation as a number and a word."""
+    """``rank correlation with depth −0.99, strong``."""
     if correlation is None:
         return "no rank correlation, as nothing changes"
+    return f"rank correlation {against + ' ' if against else ''}{grade(correlation)}"
+
+
+def grade(correlation: float | None) -> str:
+    """``0.87, strong``: where it has been said that this is a rank correlation."""
+    if correlation is None:
+        return "none, as nothing changes"
     words = ((0.8, "strong"), (0.5, "moderate"), (WEAK, "weak"), (0.0, "next to none"))
     word = next(word for least, word in words if abs(correlation) >= least)
-    return f"rank correlation {against + ' ' if against else ''}{_fixed(correlation, 2)}, {word}"
+    return f"{_fixed(correlation, 2)}, {word}"
 
 
 def listing(items: Sequence[str]) -> str:

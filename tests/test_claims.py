@@ -198,11 +198,13 @@ class TestAgreement:
     def test_by_hand(self) -> None:
         same, opposite = claims.agreement(self.grid([1, 4, 9, 16], [4, 3, 2, 1]))
         assert (same.correlation, opposite.correlation) == (pytest.approx(1), pytest.approx(-1))
-        assert same.told == "sliced Wasserstein distance: rank correlation 1.00, strong (n = 4)"
-        assert opposite.told == "colour distance: rank correlation −1.00, strong (n = 4)"
+        assert (same.metric, same.told, same.pictures) == ("sliced Wasserstein distance", "1.00, strong", 4)
+        assert (opposite.metric, opposite.told) == ("colour distance", "−1.00, strong")
 
     def test_none_where_nothing_changes(self) -> None:
-        assert [each.correlation for each in claims.agreement(self.grid([1, 1], [2, 2]))] == [None, None]
+        constant = claims.agreement(self.grid([1, 1], [2, 2]))
+        assert [each.correlation for each in constant] == [None, None]
+        assert {each.told for each in constant} == {"none, as nothing changes"}
 
 
 def test_all_claims_of_a_run() -> None:

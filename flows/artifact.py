@@ -1,14 +1,14 @@
 """What a study leaves on Prefect's page: what was found, a picture, which job ran where, and where the report is."""
 
-import base64
-import io
 from collections.abc import Mapping
 from pathlib import Path
 
+from PIL import Image
 from prefect.artifacts import create_markdown_artifact
 
 from nst import tables
 from nst.jobs import Job
+from nst.page.pictures import thumbnail
 from nst.results import Result
 
 _ROWS = 200
@@ -71,13 +71,8 @@ def _table(head: list[str], rows: list[list[str]]) -> list[str]:
 
 def _picture(figures: Path) -> list[str]:
     """The study's first figure, small and inside the text: Prefect's page cannot read files."""
-    from PIL import Image
-
     found = sorted(path for path in figures.iterdir() if path.suffix in (".webp", ".png", ".jpg"))
     if not found:
         return []
-    small = io.BytesIO()
     with Image.open(found[0]) as picture:
-        picture.thumbnail((_SIDE, _SIDE))
-        picture.convert("RGB").save(small, "WEBP", quality=75)
-    return [f"![{found[0].stem}](data:image/webp;base64,{base64.b64encode(small.getvalue()).decode()})", ""]
+        return [f"![{found[0].stem}]({thumbnail(picture, _SIDE, quality=75).uri})", ""]

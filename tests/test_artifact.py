@@ -1,0 +1,40 @@
+"""What a study leaves on Prefect's page."""
+
+import base64
+import io
+import re
+from pathlib import Path
+
+from engine_support import finished, make_job
+from PIL import Image
+
+from flows import artifact
+from nst import tables
+from nst.params import Params
+
+
+def cells(line: str) -> list[str]:
+    """Of a row in Markdown."""
+    return [cell.strip().replace("\\|", "|") for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
+
+
+def test_prefects_page_has_the_numbers_the_jobs_and_a_picture(tiny: tuple[Params, Path]) -> None:
+    _, reports = tiny
+    job = make_job()
+    result = finished(job)
+    text = artifact.markdown("transfer", {job: result}, 3, reports)
+    assert "1 jobs run, 3 finished before." in text
+    assert all(Path(link.removeprefix("file://")).exists() for link in re.findall(r"\]\((file:[^)]+)\)", text))
+
+    rows = {row[0]: row[1:] for row in map(cells, text.splitlines()) if row}
+    metrics = tables.read_metrics(reports / "transfer")
+    assert rows["recommended.content_layer"] == [metrics["recommended"]["content_layer"]]
+    assert rows["style_distance.median"] == [f"{metrics['style_distance']['median']:.4g}"]
+    assert rows["runner_up"] == [metrics["runner_up"]], "with the | of its name"
+    where = result.environment
+    assert rows[job.title] == [f"{result.timing.seconds:.1f}", f"{where.device}, {where.precision}", where.worker]
+
+    (shown,) = re.findall(r"!\[\w+\]\(data:image/webp;base64,([^)]+)\)", text)
+    with Image.open(io.BytesIO(base64.b64decode(shown))) as picture:
+        picture.load()
+        assert max(picture.size) <= 640

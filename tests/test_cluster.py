@@ -59,8 +59,7 @@ def names(folder: Path) -> list[str]:
 
 def test_batches_give_the_same_bytes(checkout: Checkout, tmp_path: Path) -> None:
     checkout.run(*STUDY, "--reports", str(tmp_path), NST_BATCH="3", NST_WORKERS="1", NST_CACHE=str(tmp_path / "jobs"))
-    with (tmp_path / "transfer" / "timing.csv").open(encoding="utf-8", newline="") as file:
-        assert max(int(row["batch"]) for row in csv.DictReader(file)) in {2, 3}
+    assert max(int(row["batch"]) for row in read_csv(tmp_path / "transfer" / "timing.csv")) in {2, 3}
     assert written(tmp_path / "transfer") == written(checkout.path / "reports" / "transfer")
 
 

@@ -6,7 +6,8 @@ on a quarter of the values.
 """
 
 import functools
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -32,10 +33,8 @@ class FusedVGG:
         maximum: bool,
         dtype: torch.dtype,
     ) -> None:
-        self._dtype = dtype
         self._pooled = pooled
         self._maximum = maximum
-        self._source = kernels
         self._kernels = [_pack(kernel.to(dtype)) for kernel in kernels]
         self._biases = [bias.to(dtype) for bias in biases]
         self._backward_kernels: dict[int, Tensor] = {}
@@ -44,14 +43,19 @@ class FusedVGG:
         """The activations of the layers `taps`, which ascend, for x (B, 3, H, W) in channels_last."""
         if x.requires_grad and torch.is_grad_enabled():
             return _Differentiable.apply(x, self, tuple(taps))  # type: ignore[no-any-return]
-        found = []
+        return tuple(found for _, found in self.walk(x, taps))
+
+    def walk(self, x: Tensor, taps: Sequence[int]) -> Iterator[tuple[int, Tensor]]:
+        """The same one after another, with their numbers and no gradient.
+
+        No more is in memory than the caller keeps.
+        """
         for index in range(taps[-1] + 1):
             x = self.convolve(index, x)
             if index in taps:
-                found.append(x)
+                yield index, x
             if index in self._pooled and index < taps[-1]:
                 x, _ = self.pool(x)
-        return tuple(found)
 
     def convolve(self, index: int, x: Tensor) -> Tensor:
         """ReLU(convolution `index` of x)."""
@@ -63,8 +67,8 @@ class FusedVGG:
         It is the convolution with the kernel turned by 180° and its channels swapped.
         """
         if index not in self._backward_kernels:  # made at the first use: metrics and targets need no gradient
-            turned = self._source[index].flip(2, 3).transpose(0, 1)
-            self._backward_kernels[index] = _pack(turned.to(self._dtype))
+            turned = self._kernels[index].to_dense().flip(2, 3).transpose(0, 1)
+            self._backward_kernels[index] = _pack(turned)
         kernel = self._backward_kernels[index]
         if plus is None:
             return _convolution(gradient, kernel, None, "none")
@@ -84,63 +88,92 @@ class FusedVGG:
         return index in self._pooled
 
 
+@dataclass(frozen=True)
+class _Layer:
+    """What the gradient of a layer takes, and no more: such are most of the memory of a step."""
+
+    activations: Tensor | None
+    """None where they are tapped: autograd keeps them.  Empty where a maximum was taken of them."""
+    pooled: Tensor | None
+    """What the pooling behind it made of them, if there is one."""
+    places: Tensor | None
+    """Where the maxima were found, if they were taken."""
+
+
 class _Differentiable(torch.autograd.Function):
-    """`FusedVGG` with its gradient with respect to the pictures."""
+    """`FusedVGG` with its gradient with respect to the pictures, which can be taken once."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, network: FusedVGG, taps: tuple[int, ...]) -> tuple[Tensor, ...]:
-        activations: list[Tensor] = []
-        pooled: dict[int, Tensor] = {}
-        places: dict[int, Tensor | None] = {}
+        found: list[Tensor] = []
+        layers: list[_Layer] = []
         for index in range(taps[-1] + 1):
             x = network.convolve(index, x)
-            activations.append(x)
+            activations, pooled, places = x, None, None
             if network.follows(index) and index < taps[-1]:
-                x, places[index] = network.pool(x)
-                pooled[index] = x
-        ctx.save_for_backward(*activations)
-        ctx.network, ctx.taps, ctx.pooled, ctx.places = network, taps, pooled, places
+                pooled, places = network.pool(activations)
+                x = pooled
+            if index in taps:
+                found.append(activations)
+            elif places is not None:
+                activations.untyped_storage().resize_(0)  # the gradient takes their shape and layout, no more
+            layers.append(_Layer(None if index in taps else activations, pooled, places))
+        ctx.save_for_backward(*found)  # outputs that were kept elsewhere would never be freed
+        ctx.network, ctx.taps, ctx.layers = network, taps, layers
         ctx.set_materialize_grads(False)
-        return tuple(activations[index] for index in taps)
+        return tuple(found)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, None, None]:
-        network, activations = ctx.network, ctx.saved_tensors
+        network, layers = ctx.network, ctx.layers
+        if not layers:
+            raise RuntimeError("the gradient was taken before: call the network again")
         of_tap = dict(zip(ctx.taps, gradients, strict=True))
+        tapped = dict(zip(ctx.taps, ctx.saved_tensors, strict=True))
         gradient: Tensor | None = None  # of what follows the layer: with the tap's added, unless that is a pooling
-        for index in reversed(range(len(activations))):
-            if index in ctx.pooled:
-                gradient = _pool_back(
-                    gradient, of_tap.get(index), activations[index], ctx.pooled[index], ctx.places[index]
-                )
-            else:
-                gradient = of_tap.get(index) if gradient is None else gradient
-                gradient = None if gradient is None else _relu_back(gradient, activations[index])
+        while layers:
+            index = len(layers) - 1
+            gradient = _before_relu(layers.pop(), gradient, tapped.get(index), of_tap.get(index))
             if gradient is not None:
-                below = None if index - 1 in ctx.pooled else of_tap.get(index - 1)
+                below = None if index and layers[-1].pooled is not None else of_tap.get(index - 1)
                 gradient = network.convolve_back(index, gradient, below)
         return gradient, None, None
 
 
-def _pool_back(
-    gradient: Tensor | None, tap: Tensor | None, activations: Tensor, pooled: Tensor, places: Tensor | None
+def _before_relu(
+    layer: _Layer, gradient: Tensor | None, activations: Tensor | None, tap: Tensor | None
 ) -> Tensor | None:
-    """The gradient before the ReLU of a layer that is pooled, and maybe tapped."""
+    """The gradient before the ReLU of a layer.
+
+    Args:
+        gradient: of what follows; ours to overwrite.  Where that is no pooling, `tap` is in it.
+        activations, tap: where the layer is tapped, its activations and their gradient.
+    """
+    activations = layer.activations if activations is None else activations
     if gradient is None:
         return None if tap is None else _relu_back(tap, activations)
+    if layer.pooled is None:
+        return _relu_back_(gradient, activations)
     sizes: list[list[int]] = [[2, 2], [2, 2], [0, 0]]
-    if places is None:
+    if layer.places is None:
         spread = torch.ops.aten.avg_pool2d_backward(gradient, activations, *sizes, False, True, None)
-        return _relu_back(spread if tap is None else spread + tap, activations)
+        return _relu_back_(spread if tap is None else spread.add_(tap), activations)
     # The maximum of a ReLU is the ReLU of the maximum.
     found: Tensor = torch.ops.aten.max_pool2d_with_indices_backward(
-        _relu_back(gradient, pooled), activations, *sizes, [1, 1], False, places
+        _relu_back_(gradient, layer.pooled), activations, *sizes, [1, 1], False, layer.places
     )
     return found if tap is None else found.add_(_relu_back(tap, activations))
 
 
-def _relu_back(gradient: Tensor, activations: Tensor) -> Tensor:
+def _relu_back(gradient: Tensor, activations: Tensor | None) -> Tensor:
     return torch.ops.aten.threshold_backward(gradient, activations, 0)  # type: ignore[no-any-return]
+
+
+def _relu_back_(gradient: Tensor, activations: Tensor | None) -> Tensor:
+    """In place."""
+    return torch.ops.aten.threshold_backward.grad_input(  # type: ignore[no-any-return]
+        gradient, activations, 0, grad_input=gradient
+    )
 
 
 def _pack(kernel: Tensor) -> Tensor:

@@ -5,8 +5,9 @@ numbers.
 """
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -30,7 +31,8 @@ STYLE_LAYERS = ("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1")
 
 def content_distance(picture: Tensor, content: Tensor, weights: str) -> float:
     """|F(x) − F(c)|² / |F(c)|² at conv4_2, for pictures (1, 3, H, W) of the same size.  0 = same; lower is closer."""
-    return _content_distance(_features(picture, weights), _features(content, weights)[CONTENT_LAYER])
+    target = _content_features(content, weights)
+    return content_loss(_content_features(picture, weights), target).item()
 
 
 def style_distance(picture: Tensor, style: Tensor, weights: str) -> float:
@@ -38,7 +40,11 @@ def style_distance(picture: Tensor, style: Tensor, weights: str) -> float:
 
     0 = same; lower is closer.
     """
-    return _style_distance(_features(picture, weights), _grams(_features(style, weights)))
+    grams = {name: gram_matrix(features) for name, features in _walk(style, weights, STYLE_LAYERS)}
+    return fmean(
+        style_loss({name: features}, {name: grams[name]}).item()
+        for name, features in _walk(picture, weights, STYLE_LAYERS)
+    )
 
 
 @dataclass(frozen=True)
@@ -56,37 +62,43 @@ class Distances:
 
 
 def distances(picture: Tensor, content: bytes | None, style: bytes | None, weights: str) -> Distances:
-    """All in one pass, from originals as PNG files, whose features are kept."""
-    found = _features(picture, weights)
-    target = _style_target(style, weights, picture.device) if style else None
+    """All in one pass, layer by layer, from originals as PNG files, of which what is needed is kept."""
+    target = _content_target(content, weights, picture.device) if content else None
+    painted = _style_target(style, weights, picture.device) if style else None
+    content_found: float | None = None
+    styles: list[float] = []
+    wasserstein: list[float] = []
+    layers = [*([CONTENT_LAYER] if content else []), *(STYLE_LAYERS if style else [])]
+    for name, features in _walk(picture, weights, layers):
+        if target is not None and name == CONTENT_LAYER:
+            content_found = content_loss(features, target).item()
+        if painted is not None and name in STYLE_LAYERS:
+            styles.append(style_loss({name: features}, {name: painted.grams[name]}).item())
+            wasserstein.append(sliced_wasserstein({name: features}, {name: painted.projected[name]}))
+        del features
     return Distances(
-        content=_content_distance(found, _content_target(content, weights, picture.device)) if content else None,
-        style=_style_distance(found, target.grams) if target else None,
-        sliced_wasserstein=sliced_wasserstein(found, target.projected) if target else None,
-        colour=colour_distance(picture, target.picture) if target else None,
+        content=content_found,
+        style=fmean(styles) if styles else None,
+        sliced_wasserstein=fmean(wasserstein) if wasserstein else None,
+        colour=colour_distance(picture, painted.picture) if painted else None,
     )
 
 
-def _content_distance(found: Mapping[str, Tensor], target: Tensor) -> float:
-    return content_loss(found[CONTENT_LAYER], target).item()
+def _walk(picture: Tensor, weights: str, layers: Collection[str]) -> Iterator[tuple[str, Tensor]]:
+    """Activations in float32 one after another, as those of all layers at once take much memory.
+
+    A loop lets go of one before it asks for the next.
+    """
+    return _encoder(weights, picture.device).walk(picture.detach(), layers) if layers else iter(())
 
 
-def _style_distance(found: Mapping[str, Tensor], target: Mapping[str, Tensor]) -> float:
-    return style_loss({name: found[name] for name in STYLE_LAYERS}, target).item()
-
-
-def _features(picture: Tensor, weights: str) -> dict[str, Tensor]:
-    with torch.no_grad():
-        return _encoder(weights, picture.device)(picture, (CONTENT_LAYER, *STYLE_LAYERS))
-
-
-def _grams(features: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {name: gram_matrix(features[name]) for name in STYLE_LAYERS}
+def _content_features(picture: Tensor, weights: str) -> Tensor:
+    return dict(_walk(picture, weights, [CONTENT_LAYER]))[CONTENT_LAYER]
 
 
 @functools.lru_cache(maxsize=8)
 def _content_target(png: bytes, weights: str, device: torch.device) -> Tensor:
-    return _features(as_tensor(images.from_png(png)).to(device), weights)[CONTENT_LAYER]
+    return _content_features(as_tensor(images.from_png(png)).to(device), weights)
 
 
 @dataclass(frozen=True)
@@ -101,8 +113,11 @@ class _Style:
 @functools.lru_cache(maxsize=8)
 def _style_target(png: bytes, weights: str, device: torch.device) -> _Style:
     picture = as_tensor(images.from_png(png)).to(device)
-    features = _features(picture, weights)
-    return _Style(picture, _grams(features), {name: projected(features[name]) for name in STYLE_LAYERS})
+    grams, quantiles = {}, {}
+    for name, features in _walk(picture, weights, STYLE_LAYERS):
+        grams[name], quantiles[name] = gram_matrix(features), projected(features)
+        del features
+    return _Style(picture, grams, quantiles)
 
 
 def psnr(picture: Tensor, reference: Tensor) -> float:

@@ -3,7 +3,7 @@
 On CPUs with oneDNN the work is done by `nst.fused`; elsewhere by the plain operations.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator, Sequence
 from typing import Literal
 
 import torch
@@ -61,24 +61,43 @@ class Encoder:
 
         H' and W' are halved (rounded down) after conv1_2, conv2_2, conv3_4 and conv4_4.
         """
+        x, wanted = self._prepared(pictures, layers)
+        if self._fused is None:
+            return dict(self._plain(x, wanted))
+        return dict(zip(wanted, self._fused(x, [LAYERS.index(name) for name in wanted]), strict=True))
+
+    def walk(self, pictures: Tensor, layers: Collection[str]) -> Iterator[tuple[str, Tensor]]:
+        """The same, shallow to deep, one after another: no more is in memory than the caller keeps.
+
+        For use without a gradient.
+        """
+        x, wanted = self._prepared(pictures, layers)
+        if self._fused is None:
+            return self._plain(x, wanted)
+        return map(_named, self._fused.walk(x, [LAYERS.index(name) for name in wanted]))
+
+    def _plain(self, x: Tensor, wanted: Sequence[str]) -> Iterator[tuple[str, Tensor]]:
+        for index, name in enumerate(self.layers[: LAYERS.index(wanted[-1]) + 1]):
+            x = self._convolve(x, index)
+            if name in wanted:
+                yield name, x
+            if name in BLOCK_ENDS and name != wanted[-1]:
+                x = self._pool(x, 2)
+
+    def _prepared(self, pictures: Tensor, layers: Collection[str]) -> tuple[Tensor, list[str]]:
+        """What conv1_1 takes, and the layers in the order of depth."""
         missing = set(layers) - set(self.layers)
         if missing:
             raise ValueError(f"this encoder ends at {self.layers[-1]}: it has no {', '.join(sorted(missing))}")
         x = (pictures - self._mean).to(self._dtype).contiguous(memory_format=torch.channels_last)
-        wanted = sorted(set(layers), key=LAYERS.index)
-        if self._fused is not None:
-            return dict(zip(wanted, self._fused(x, [LAYERS.index(name) for name in wanted]), strict=True))
-        features: dict[str, Tensor] = {}
-        for index, name in enumerate(self.layers[: LAYERS.index(wanted[-1]) + 1]):
-            x = self._convolve(x, index)
-            if name in wanted:
-                features[name] = x
-            if name in BLOCK_ENDS and name != wanted[-1]:
-                x = self._pool(x, 2)
-        return features
+        return x, sorted(set(layers), key=LAYERS.index)
 
     def _convolve(self, x: Tensor, index: int) -> Tensor:
         kernel, bias = self._kernels[index], self._biases[index]
         if self._padding == "reflect":
             return F.relu_(F.conv2d(F.pad(x, (1, 1, 1, 1), "reflect"), kernel, bias))
         return F.relu_(F.conv2d(x, kernel, bias, padding=1))
+
+
+def _named(numbered: tuple[int, Tensor]) -> tuple[str, Tensor]:
+    return LAYERS[numbered[0]], numbered[1]

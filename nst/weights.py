@@ -67,9 +67,10 @@ def checksum(source: str) -> str:
     return _verified(_locate(source), _expected(source))
 
 
-@functools.lru_cache(maxsize=2)
 def vgg19(source: str = NORMALISED) -> VGGWeights:
     """VGG-19's weights from `source`: "normalised", "torchvision", or the path of a file in either's format.
+
+    They are read anew in each call: 80 MB, of which an encoder keeps nothing once it has laid out its own.
 
     Raises:
         WeightsError: the file is missing, altered, or not VGG-19.

@@ -1,5 +1,7 @@
 """The encoder against a VGG-19 put together from torchvision's list of layers (see `ReferenceVGG19`)."""
 
+import weakref
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -8,7 +10,7 @@ from torch import Tensor
 
 from nst import fused
 from nst.layers import LAYERS
-from nst.vgg import Encoder
+from nst.vgg import Encoder, Padding
 from nst.weights import VGGWeights
 
 TAPS = ("conv1_1", "conv2_2", "conv3_1", "conv4_2", "conv5_1")
@@ -175,6 +177,32 @@ def test_pictures_of_a_batch_do_not_touch(weights: VGGWeights, photo: Tensor) ->
         together = encoder(both, ["conv4_1"])["conv4_1"]
         apart = torch.cat([encoder(one[None], ["conv4_1"])["conv4_1"] for one in both])
     assert relative_error(together, apart) < 1e-5
+
+
+@pytest.mark.parametrize("padding", ["zeros", "reflect"])  # fused kernels where there are any, and plain ones
+def test_layers_one_after_another_are_those_of_one_call(weights: VGGWeights, photo: Tensor, padding: Padding) -> None:
+    encoder = Encoder(weights, "conv3_2", padding=padding)
+    with torch.no_grad():
+        expected = encoder(photo, ["conv3_2", "conv1_1", "conv2_2"])
+    gone: list[weakref.ref[Tensor]] = []
+    for name, found in encoder.walk(photo, ["conv3_2", "conv1_1", "conv2_2"]):
+        assert [seen() for seen in gone] == [None] * len(gone), "nothing but the caller keeps them"
+        assert name == list(expected)[len(gone)]
+        assert torch.equal(found, expected[name])
+        gone.append(weakref.ref(found))
+        del found
+    assert list(expected) == ["conv1_1", "conv2_2", "conv3_2"]
+    assert len(gone) == 3
+
+
+def test_a_gradient_can_be_taken_once(weights: VGGWeights, photo: Tensor) -> None:
+    """What it takes is let go on the way: none of it may be missing unnoticed."""
+    variable = photo.clone().requires_grad_()
+    loss = objective(Encoder(weights, TAPS[-1])(variable, TAPS))
+    torch.autograd.grad(loss, variable, retain_graph=True)
+    if fused.available(torch.float32):
+        with pytest.raises(RuntimeError, match="call the network again"):
+            torch.autograd.grad(loss, variable)
 
 
 def test_the_weights_are_frozen_and_left_alone(weights: VGGWeights, photo: Tensor) -> None:

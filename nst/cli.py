@@ -4,12 +4,14 @@ The only module of this package that reads options, prints and exits.
 """
 
 import argparse
+import os
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from nst import malloc
 from nst.errors import NSTError, ParamsError
 
 if TYPE_CHECKING:
@@ -37,8 +39,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
+def command() -> NoReturn:
+    """`main` as a process of its own, which ends at once: torch's libraries take 0.3 s and 0.1 GB to take leave."""
+    code = main()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
 def _run(options: argparse.Namespace) -> None:
     began = time.perf_counter()
+    malloc.keep_freed_memory()
     output = _writable(options.output)
     job, inputs = _prepare(options)
     result = _with_progress(job, inputs, options.threads, quiet=options.quiet)
@@ -234,4 +245,4 @@ def _add_common(command: argparse.ArgumentParser, default: dict[str, Any]) -> No
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    command()

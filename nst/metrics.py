@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from nst import images
+from nst import images, malloc
 from nst.layers import LAYERS
 from nst.losses import content_loss, gram_matrix, style_loss
 from nst.style_metrics import colour_distance, projected, sliced_wasserstein
@@ -169,4 +169,6 @@ def as_tensor(picture: "Image.Image") -> Tensor:
 
 @functools.lru_cache(maxsize=1)
 def _encoder(weights: str, device: torch.device) -> Encoder:
-    return Encoder(vgg19(weights), STYLE_LAYERS[-1], dtype=torch.float32, device=device)
+    encoder = Encoder(vgg19(weights), STYLE_LAYERS[-1], dtype=torch.float32, device=device)
+    malloc.give_back()  # of the weights, and of the optimisation that usually went before
+    return encoder

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nst import batches, images, weights
+from nst import batches, images, malloc, weights
 from nst.jobs import Job, Pooling, Precision
 from nst.results import Environment, Quality, Result, Timing
 
@@ -269,6 +269,7 @@ def _start(job: Job, content: "Tensor | None", style: "Tensor | None") -> "Tenso
     assert style is not None, "an AdaIN start needs a style picture"
     start = init.adain(content, style, _reflecting_encoder(shape.device), weights.adain_decoder())
     synchronize(start.device)
+    malloc.give_back()
     return start
 
 
@@ -279,7 +280,9 @@ def _encoder(source: str, pooling: Pooling, where: Platform) -> "Encoder":
     from nst.vgg import Encoder
 
     dtype = {"bfloat16": torch.bfloat16, "float32": torch.float32}[where.precision]
-    return Encoder(weights.vgg19(source), pooling=pooling, dtype=dtype, device=where.device)
+    encoder = Encoder(weights.vgg19(source), pooling=pooling, dtype=dtype, device=where.device)
+    malloc.give_back()  # of the weights, which were laid out anew
+    return encoder
 
 
 @functools.lru_cache(maxsize=1)

@@ -1,0 +1,34 @@
+"""What a process does with freed memory, seen from the system's side.  Where the C library is not glibc, nothing."""
+
+import platform
+import subprocess
+import sys
+
+import pytest
+
+pytestmark = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries are left alone")
+
+BLOCKS = """
+import psutil
+import torch
+from nst import malloc
+
+def resident():
+    return psutil.Process().memory_info().rss / 2**20
+
+malloc.keep_freed_memory()
+before = resident()
+for _ in range(5):
+    blocks = [torch.zeros(4 << 20) for _ in range(8)]  # 16 MiB each
+    del blocks
+print(resident() - before)  # MiB
+malloc.give_back()
+print(resident() - before)
+"""
+
+
+def test_what_is_freed_is_kept_until_it_is_given_back() -> None:
+    done = subprocess.run([sys.executable, "-c", BLOCKS], capture_output=True, text=True, check=True)
+    kept, given_back = map(float, done.stdout.split())
+    assert kept > 100
+    assert given_back < 20

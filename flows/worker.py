@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from flows.joining import Joiner
 from flows.settings import GPU_BATCH
-
 from nst import malloc
 
 if TYPE_CHECKING:

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from nst.run import Inputs
 
 DEFAULT_SIZE = 512
-DEFAULT_ITERATIONS = 60
+DEFAULT_STEPS = {"transfer": (40, 0.08), "reconstruct": (150, 0.02), "synthesize": (100, 0.04)}
+"""Iterations and learning rate, as params.yaml has them: one loss alone takes more steps, and smaller ones."""
 DEFAULT_CONTENT_LAYERS = "conv4_2"
 DEFAULT_STYLE_LAYERS = "conv1_1,conv2_1,conv3_1,conv4_1,conv5_1"
 
@@ -206,20 +207,27 @@ def _parser() -> argparse.ArgumentParser:
     transfer.add_argument(
         "--style-weight", type=float, metavar="W", default=default["style_weight"], help="of the style loss"
     )
-    for command in (transfer, reconstruct, synthesize):
-        _add_common(command, default)
+    for task, command in commands.choices.items():
+        _add_common(command, default, *DEFAULT_STEPS[task])
     return parser
 
 
-def _add_common(command: argparse.ArgumentParser, default: dict[str, Any]) -> None:
+def _add_common(
+    command: argparse.ArgumentParser, default: dict[str, Any], iterations: int, learning_rate: float
+) -> None:
     command.add_argument("-o", "--output", type=Path, required=True, metavar="OUT.png", help="the picture to write")
     command.add_argument("--size", type=int, default=DEFAULT_SIZE, metavar="PX", help="longest side of the picture")
-    command.add_argument("--iterations", type=int, default=DEFAULT_ITERATIONS, metavar="N", help="optimiser's steps")
+    command.add_argument("--iterations", type=int, default=iterations, metavar="N", help="optimiser's steps")
+    command.add_argument(
+        "--tolerance",
+        type=float,
+        default=default["tolerance"],
+        metavar="SHARE",
+        help="end early where the loss falls by less than this share in 10 iterations; 0: never",
+    )
     command.add_argument("--seed", type=int, default=0, help="of the noise, where the start is noise")
     command.add_argument("--optimizer", choices=["adam", "lbfgs"], default=default["optimizer"], help="the optimiser")
-    command.add_argument(
-        "--learning-rate", type=float, default=default["learning_rate"], metavar="RATE", help="of Adam"
-    )
+    command.add_argument("--learning-rate", type=float, default=learning_rate, metavar="RATE", help="of Adam")
     command.add_argument(
         "--tv-weight", type=float, default=default["tv_weight"], metavar="W", help="of the total variation; 0.1 smooths"
     )

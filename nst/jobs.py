@@ -16,7 +16,7 @@ Pooling = Literal["max", "average"]
 Parametrization = Literal["pixels", "fourier"]
 Noise = Literal["uniform", "normal", "pink"]
 
-LEARNING_RATE = 0.04
+LEARNING_RATE = 0.08
 """Of Adam, unless something else is asked for: about what a pixel moves in one step."""
 
 

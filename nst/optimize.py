@@ -193,7 +193,8 @@ class _Adam:
     """Kingma & Ba (2015), algorithm 1.  torch's own gives the same numbers, and takes a second longer to import."""
 
     # Shorter memories than the paper's 0.9 and 0.999: runs have some tens of steps, not thousands.  With 0.8 instead of
-    # 0.9, and twice the learning rate, 40 steps of a transfer get lower than 60.
+    # 0.9, and twice the learning rate, 40 steps of a transfer get lower than 60; with twice that rate again, 30 do.
+    # Rates that fall towards the end (half cosine, straight line) got less far in as many steps.
     _BETA_1 = 0.8
     _BETA_2 = 0.99
     _EPSILON = 1e-8

@@ -82,7 +82,7 @@ class Settings(_Frozen):
 
     size: int = Field(192, ge=32, le=4096)
     """Longest side of every picture, px."""
-    iterations: int = Field(60, ge=1, le=100_000)
+    iterations: int = Field(40, ge=1, le=100_000)
     tolerance: float = Field(0.0, ge=0, lt=1)
     """A job ends early where its lowest loss fell by less than this share in the last 10 iterations; 0: never."""
     optimizer: Optimizer = "adam"

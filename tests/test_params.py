@@ -10,6 +10,7 @@ import yaml
 from engine_support import ROOT
 
 from nst import params
+from nst.cli import DEFAULT_STEPS
 from nst.errors import ParamsError
 from nst.layers import LAYERS
 from nst.params import STUDIES, Params, Settings
@@ -112,6 +113,14 @@ class TestOverriding:
         assert job.iterations == VALUES["transfer"]["iterations"]
         assert job.noise == VALUES["noise"]
         assert section.job("transfer", size=64).size == 64
+
+    @pytest.mark.parametrize(
+        ("command", "study"),
+        [("transfer", "gallery"), ("reconstruct", "reconstruction"), ("synthesize", "synthesis")],
+    )
+    def test_the_command_takes_the_steps_of_the_studies(self, command: str, study: str) -> None:
+        section = getattr(params.load(ROOT / "params.yaml"), study)
+        assert DEFAULT_STEPS[command] == (section.iterations, section.learning_rate)
 
     def test_nothing_can_be_changed_afterwards(self, tmp_path: Path) -> None:
         with pytest.raises(ValueError, match="frozen"):

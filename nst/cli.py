@@ -53,6 +53,7 @@ def _run(options: argparse.Namespace) -> None:
     malloc.keep_freed_memory()
     output = _writable(options.output)
     job, inputs = _prepare(options)
+    _check_memory(job, inputs)
     result = _with_progress(job, inputs, options.threads, quiet=options.quiet)
     _save(result.png, output)
     quality = result.quality
@@ -96,6 +97,17 @@ def _prepare(options: argparse.Namespace) -> "tuple[Job, Inputs]":
         **layers,
     )
     return job, Inputs(pictures.get("content"), pictures.get("style"))
+
+
+def _check_memory(job: "Job", inputs: "Inputs") -> None:
+    """Better told now than ended by the system in the middle."""
+    from nst import images, memory
+    from nst.run import platform
+
+    where = platform(job.precision)
+    if where.device == "cpu":
+        width, height = images.from_png(inputs.shape).size
+        memory.check(job, height, width, where.precision, memory.available())
 
 
 def _with_progress(job: "Job", inputs: "Inputs", threads: int | None, *, quiet: bool) -> "Result":

@@ -19,3 +19,7 @@ class WeightsError(NSTError):
 
 class ResultError(NSTError):
     """A stored result that cannot be read back whole."""
+
+
+class CapacityError(NSTError):
+    """A job that needs more memory than is free."""

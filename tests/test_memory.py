@@ -1,0 +1,86 @@
+"""The estimate of a job's memory against processes that really run, and what is said when it does not fit."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from engine_support import ROOT, make_job
+
+from nst import cli, memory
+from nst.errors import CapacityError
+
+RUN = """
+import resource, sys
+from pathlib import Path
+from nst import images, malloc, memory, run
+from engine_support import make_job
+malloc.keep_freed_memory()
+job = make_job(size=int(sys.argv[1]), precision=sys.argv[2], iterations=3)
+given = run.inputs(job, Path("data"))
+run.run_job(job, given, threads=1, pixel_metrics=False)
+peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+width, height = images.from_png(given.shape).size
+print(peak, memory.estimate(job, height, width, sys.argv[2]))
+"""
+
+
+@pytest.mark.parametrize(("size", "precision"), [(64, "bfloat16"), (384, "bfloat16"), (320, "float32")])
+@pytest.mark.skipif(sys.platform != "linux", reason="fitted on Linux")
+def test_the_estimate_is_about_what_a_process_takes(size: int, precision: str, data: object) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", RUN, str(size), precision],
+        cwd=ROOT,
+        env={"PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}", "PATH": ""},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    peak, estimated = map(float, done.stdout.split())
+    assert estimated == pytest.approx(peak, rel=0.2)
+
+
+def test_what_needs_more() -> None:
+    job = make_job()
+    least = memory.estimate(job, 512, 512, "bfloat16")
+    assert memory.estimate(job, 512, 1024, "bfloat16") > least
+    assert memory.estimate(job, 512, 512, "float32") > least
+    assert memory.estimate(job, 512, 512, "bfloat16", batch=2) > least
+    assert memory.estimate(make_job(optimizer="lbfgs"), 512, 512, "bfloat16") > least
+    assert memory.estimate(make_job(init="adain"), 512, 512, "bfloat16") > least
+
+
+def test_the_size_that_is_named_fits_and_the_next_does_not() -> None:
+    free = 4e9
+    with pytest.raises(CapacityError) as caught:
+        memory.check(make_job(size=4096), 3072, 4096, "bfloat16", free)
+    assert str(caught.value) == (
+        "a transfer at 4096 px needs about 21.5 GB of memory and 4.0 GB are free: use --size 1600 or less"
+    )
+    memory.check(make_job(size=1600), 1200, 1600, "bfloat16", free)
+    with pytest.raises(CapacityError, match="--size 1600"):
+        memory.check(make_job(size=1632), 1224, 1632, "bfloat16", free)
+
+
+def test_where_no_size_fits_none_is_named() -> None:
+    with pytest.raises(CapacityError, match=r"0\.1 GB are free: close other programs"):
+        memory.check(make_job(), 48, 48, "bfloat16", 0.1e9)
+
+
+def test_the_command_says_it_before_it_starts(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, data: Path
+) -> None:
+    monkeypatch.setattr(memory, "available", lambda: 1e9)
+    pictures = [str(data / "content" / "egeskov.jpg"), str(data / "style" / "great_wave.jpg")]
+    code = cli.main(
+        ["transfer", *pictures, "-o", str(tmp_path / "out.png"), "--size", "2048", "--precision", "float32"]
+    )
+    assert code == 2
+    told = capsys.readouterr().err
+    assert told.startswith("error: a transfer at 2048 px needs about ")
+    assert told.endswith(" GB of memory and 1.0 GB are free: use --size 256 or less\n")
+    assert not (tmp_path / "out.png").exists()
+
+
+def test_there_is_memory_left_here() -> None:
+    assert memory.available() > 1e8

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from nst.run import Inputs
 
 DEFAULT_SIZE = 512
-DEFAULT_STEPS = {"transfer": (40, 0.08), "reconstruct": (150, 0.02), "synthesize": (100, 0.04)}
+DEFAULT_STEPS = {"transfer": (40, 0.1), "reconstruct": (120, 0.03), "synthesize": (100, 0.05)}
 """Iterations and learning rate, as params.yaml has them: one loss alone takes more steps, and smaller ones."""
 DEFAULT_CONTENT_LAYERS = "conv4_2"
 DEFAULT_STYLE_LAYERS = "conv1_1,conv2_1,conv3_1,conv4_1,conv5_1"
@@ -239,7 +239,9 @@ def _add_common(
     )
     command.add_argument("--seed", type=int, default=0, help="of the noise, where the start is noise")
     command.add_argument("--optimizer", choices=["adam", "lbfgs"], default=default["optimizer"], help="the optimiser")
-    command.add_argument("--learning-rate", type=float, default=learning_rate, metavar="RATE", help="of Adam")
+    command.add_argument(
+        "--learning-rate", type=float, default=learning_rate, metavar="RATE", help="of Adam, at the start"
+    )
     command.add_argument(
         "--tv-weight", type=float, default=default["tv_weight"], metavar="W", help="of the total variation; 0.1 smooths"
     )

@@ -16,8 +16,8 @@ Pooling = Literal["max", "average"]
 Parametrization = Literal["pixels", "fourier"]
 Noise = Literal["uniform", "normal", "pink"]
 
-LEARNING_RATE = 0.08
-"""Of Adam, unless something else is asked for: about what a pixel moves in one step."""
+LEARNING_RATE = 0.1
+"""Of Adam at the start, unless something else is asked for: about what a pixel moves in the first step."""
 
 
 @dataclass(frozen=True)

@@ -87,7 +87,7 @@ class Settings(_Frozen):
     """A job ends early where its lowest loss fell by less than this share in the last 10 iterations; 0: never."""
     optimizer: Optimizer = "adam"
     learning_rate: float = Field(LEARNING_RATE, gt=0, le=10)
-    """Of Adam; L-BFGS finds its own steps."""
+    """Of Adam at the start, from where it falls to 0; L-BFGS finds its own steps."""
     precision: Precision = "auto"
     """Of the features while optimising; "auto" is bfloat16 where the hardware accelerates it."""
     pooling: Pooling = "max"

@@ -74,18 +74,30 @@ class TestKnownProblem:
         torch.testing.assert_close(outcome.picture, GREY + 0.05 * (TARGET - GREY).sign())
 
     def test_adam_is_torchs(self) -> None:
+        """With gradients of length 1, and a rate that falls to 0."""
         variable = GREY.clone().requires_grad_()
         adam = torch.optim.Adam([variable], lr=0.03, betas=(0.8, 0.99))
+        falling = torch.optim.lr_scheduler.LambdaLR(adam, lambda step: 1 - step / 12)
         losses = []
         for _ in range(12):
             adam.zero_grad()
             loss = distance(variable).sum()
             loss.backward()
+            assert variable.grad is not None
+            variable.grad /= variable.grad.norm()
             losses.append(loss.item())
             adam.step()
+            falling.step()
         outcome = minimize_one(distance, GREY, Pixels(), iterations=12, learning_rate=0.03)
         assert outcome.losses == pytest.approx(losses)
         torch.testing.assert_close(outcome.picture, variable.detach())
+
+    def test_no_gradient_rules_by_its_size(self) -> None:
+        """An objective a thousand times as steep is gone down the same way."""
+        whole, thousand = (
+            minimize_one(lambda x, _, k=k: k * distance(x), GREY, Sigmoid(), iterations=20) for k in (1, 1000)
+        )
+        torch.testing.assert_close(whole.picture, thousand.picture)
 
     def test_lbfgs_is_torchs(self) -> None:
         """Called for one iteration at a time, so that each can be watched, it must go where torch's goes by itself."""

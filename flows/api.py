@@ -7,8 +7,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
 
 from flows import processes
@@ -33,6 +34,22 @@ QUIET_AND_OFFLINE = {
 """Defaults for this process and all it starts; a variable that is already set is left alone."""
 
 
+IN_BATCHES = {
+    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE": "50",
+    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL": "1",
+}
+"""What a server of ours writes at a time: by default each change of a job's state by itself, in four statements."""
+
+TEMPORARY = {
+    "PREFECT__SERVER_EPHEMERAL": "1",
+    "PREFECT_SERVER_UI_ENABLED": "false",
+    "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_ENABLED": "false",
+    "PREFECT_SERVER_SERVICES_TRIGGERS_ENABLED": "false",
+    "PREFECT_SERVER_EVENTS_STREAM_OUT_ENABLED": "false",
+}
+"""For a server that nobody watches: it keeps runs and logs, and has neither a page nor automations."""
+
+
 def prepare_environment() -> None:
     """Sets what Prefect and Dask read when they are imported; call it first."""
     home = ROOT / ".prefect"
@@ -53,13 +70,32 @@ def check_given() -> str | None:
     return url or None
 
 
-def answers(url: str) -> bool:
-    """Whether a healthy Prefect API is there."""
+class Health(Enum):
+    """How a Prefect API is."""
+
+    GOOD = "good"
+    BUSY = "busy"
+    """Somebody is there, but does not answer in time, or says that it cannot (503)."""
+    GONE = "gone"
+
+
+def health(url: str) -> Health:
+    """How the Prefect API at this address is."""
     import httpx
 
-    with suppress(httpx.HTTPError, httpx.InvalidURL):
-        return httpx.get(f"{url.rstrip('/')}/health", timeout=5.0).status_code == 200
-    return False
+    tls = url.startswith("https:")  # without it, no certificates are read: 20 ms
+    try:
+        answer = httpx.get(f"{url.rstrip('/')}/health", timeout=5.0, verify=tls)
+    except httpx.TimeoutException:
+        return Health.BUSY
+    except (httpx.HTTPError, httpx.InvalidURL):
+        return Health.GONE
+    return Health.GOOD if answer.status_code == httpx.codes.OK else Health.BUSY
+
+
+def answers(url: str) -> bool:
+    """Whether a healthy Prefect API is there."""
+    return health(url) is Health.GOOD
 
 
 @dataclass(frozen=True)
@@ -91,7 +127,7 @@ class Server:
 @contextmanager
 def temporary_server() -> Iterator[Server]:
     """A server on a free loopback port that ends with this process."""
-    with server(free_port(), {"PREFECT_SERVER_UI_ENABLED": "false", "PREFECT__SERVER_EPHEMERAL": "1"}) as started:
+    with server(free_port(), TEMPORARY) as started:
         yield started
 
 
@@ -105,6 +141,7 @@ def server(port: int, options: dict[str, str]) -> Iterator[Server]:
         "PREFECT__SERVER_FINAL": "1",
         "PREFECT_SERVER_LOGGING_LEVEL": "ERROR",  # to the file
         "PREFECT_LOGGING_LEVEL": "ERROR",
+        **IN_BATCHES,
         **options,
     }
     environment.pop(API, None)

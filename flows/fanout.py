@@ -14,16 +14,15 @@ import httpx
 from distributed import Client
 from prefect import flow, get_run_logger, tags, task
 from prefect.client.orchestration import get_client
-from prefect.context import FlowRunContext, TaskRunContext
+from prefect.context import FlowRunContext, TagsContext, TaskRunContext
 from prefect.exceptions import ObjectNotFound
 from prefect.futures import PrefectFuture
 from prefect.logging.handlers import APILogWorker
-from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Crashed
 from prefect.tasks import Task
 from prefect_dask import DaskTaskRunner
 
-from flows import api, cache, stale, worker
+from flows import api, cache, stale, told, worker
 from flows.errors import ClusterError
 from flows.settings import Settings
 from flows.sharing import Services
@@ -111,7 +110,8 @@ _work: ContextVar[Callable[[], None]] = ContextVar("work")
 
 def run_study(study: str) -> None:
     """One study; called by `run`."""
-    _work.get()()
+    with TagsContext(current_tags=set()):  # the run's tag is not for its tasks: for each, Prefect would ask for a slot
+        _work.get()()
 
 
 study_flow = flow(name="study", flow_run_name="{study}", persist_result=False, validate_parameters=False)(run_study)
@@ -153,13 +153,15 @@ class Crew:
         _work.set(lambda: work(self.submit))
         runner = DaskTaskRunner(address=self.services.dask)
         try:
-            with temporary_settings({PREFECT_API_URL: self.services.api}):  # the workers are told with each task
+            with told.settings(self.services.api, ours=not self.settings.elsewhere):
                 stale.close(study_flow.name)
                 with tags(stale.tag()):
                     study_flow.with_options(task_runner=runner)(study)
                 APILogWorker.drain_all(timeout=PATIENCE)  # the server may be ours, and about to end
         except httpx.HTTPError as error:
-            raise ClusterError(f"Prefect's API at {self.services.api} is gone ({error}): {_AGAIN}") from None
+            what = "is in trouble" if isinstance(error, httpx.HTTPStatusError) else "is gone"
+            text = " ".join(str(error).split())
+            raise ClusterError(f"Prefect's API at {self.services.api} {what} ({text}): {_AGAIN}") from None
 
     def submit(self, orders: Sequence[Order]) -> Iterator[tuple[Order, Outcome]]:
         """Runs jobs and yields each as it ends.
@@ -250,25 +252,37 @@ class _Watch:
         self._client = context.task_runner.client
         self._url = url
         self._settings = settings
-        self._looked = time.monotonic()
-        self._manned = self._looked
+        self._looked = self._answered = self._manned = time.monotonic()
         self.in_flight = self._wanted()
 
     def look(self) -> None:
         """Looks, unless that was a moment ago.
 
         Raises:
-            ClusterError: Prefect's API is gone, or all workers have been for long.
+            ClusterError: Prefect's API is gone, or has been busy for long, or all workers have been gone for long.
         """
         now = time.monotonic()
         if now - self._looked < PATIENCE:
             return
-        if not any(api.answers(self._url) for _ in range(3)):
-            raise ClusterError(f"Prefect's API at {self._url} is gone: {_AGAIN}")
+        self._look_at_api()
         self.in_flight = self._wanted()
         self._looked = time.monotonic()
         if now - self._manned > self._settings.cluster_timeout:
             raise ClusterError(f"no worker has been left for {now - self._manned:.0f} s: {_AGAIN}")
+
+    def _look_at_api(self) -> None:
+        """Jobs do not wait for the API, so one that is busy is borne; one that is gone is told of at once."""
+        found = api.health(self._url)
+        if found is api.Health.GONE:
+            found = api.health(self._url)  # a connection may break
+        if found is api.Health.GONE:
+            raise ClusterError(f"Prefect's API at {self._url} is gone: {_AGAIN}")
+        if found is api.Health.GOOD:
+            self._answered = time.monotonic()
+        elif (silent := time.monotonic() - self._answered) > self._settings.server_timeout:
+            raise ClusterError(
+                f"Prefect's API at {self._url} has been busy for {silent:.0f} s (NST_SERVER_TIMEOUT): {_AGAIN}"
+            )
 
     def _wanted(self) -> int:
         """How many jobs to have there: some for each that can run at once, so that no worker waits for us."""

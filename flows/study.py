@@ -153,15 +153,18 @@ def run_study(arguments: Arguments, where: settings.Settings) -> None:
     storage = cache.storage(where.cache)
     collection = Collection(study, wanted, arguments.data, storage, where.threads, worker.place)
     with lock.held(f"{arguments.study} of {arguments.reports.resolve()}"):
-        # Workers elsewhere are asked what they are, as results are filed under it.
-        if where.elsewhere or collection.missing():
-            _run_on_cluster(arguments, collection, where)
+        # Workers elsewhere are asked what they are first, as results are filed under it.
+        orders = [] if where.elsewhere else collection.missing()
+        if where.elsewhere or orders:
+            _run_on_cluster(arguments, collection, orders, where)
         else:
             print(f"{arguments.study}: all {len(collection.results)} jobs were finished before", file=sys.stderr)
             write(collection, arguments)
 
 
-def _run_on_cluster(arguments: Arguments, collection: Collection, where: settings.Settings) -> None:
+def _run_on_cluster(
+    arguments: Arguments, collection: Collection, orders: "list[Order]", where: settings.Settings
+) -> None:
     from tqdm import tqdm
 
     from flows import artifact, fanout, sharing
@@ -171,7 +174,7 @@ def _run_on_cluster(arguments: Arguments, collection: Collection, where: setting
         crew = fanout.Crew(services, where, collection.storage, alone)
         if where.elsewhere:
             collection.place = functools.cache(crew.place)
-        orders = collection.missing()
+            orders = collection.missing()
         finished = dict(collection.results)
 
         def work(submit: "Submit") -> None:

@@ -30,6 +30,7 @@ QUIET_AND_OFFLINE = {
     "PREFECT_CLIENT_MAX_RETRIES": "2",  # of 5: a server that is gone is noticed in seconds, not minutes
     "DASK_LOGGING__DISTRIBUTED": "critical",
     "DASK_DISTRIBUTED__DIAGNOSTICS__NVML": "false",
+    "DASK_DISTRIBUTED__ADMIN__LOW_LEVEL_LOG_LENGTH": "10",  # of 1,000 messages kept for each worker, jobs and all
 }
 """Defaults for this process and all it starts; a variable that is already set is left alone."""
 

@@ -7,9 +7,13 @@ import json
 import os
 import pickle
 import signal
+import ssl
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import ClassVar
 
@@ -344,3 +348,69 @@ class TestAddresses:
         monkeypatch.setenv("NST_CLUSTER_TIMEOUT", "1")
         with pytest.raises(ClusterError, match=r"no Dask scheduler answers at tcp://127.0.0.1:9"):
             cluster.check_given(settings.load())
+
+
+class Answering(BaseHTTPRequestHandler):
+    """Says what its server was told to, as fast as it was told to."""
+
+    def do_GET(self) -> None:
+        time.sleep(self.server.delay)  # type: ignore[attr-defined]
+        self.send_response(self.server.status)  # type: ignore[attr-defined]
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Nothing."""
+
+
+class TestHealth:
+    """A Prefect API that is busy is not one that is gone."""
+
+    @pytest.fixture
+    def server(self) -> Iterator[ThreadingHTTPServer]:
+        with ThreadingHTTPServer(("127.0.0.1", 0), Answering) as server:
+            server.status, server.delay = 200, 0.0  # type: ignore[attr-defined]
+            threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+            yield server
+            server.shutdown()
+
+    def test_of_what_answers(self, server: ThreadingHTTPServer) -> None:
+        url = f"http://127.0.0.1:{server.server_port}/api"
+        assert api.health(url) is api.Health.GOOD
+        server.status = 503  # type: ignore[attr-defined]
+        assert api.health(url) is api.Health.BUSY
+        server.status, server.delay = 200, 6.0  # type: ignore[attr-defined]
+        assert api.health(url) is api.Health.BUSY
+
+    def test_of_what_does_not(self) -> None:
+        assert api.health(f"http://127.0.0.1:{api.free_port()}/api") is api.Health.GONE
+        assert api.health("no address") is api.Health.GONE
+
+
+class TestTold:
+    """What travels to the workers with each task."""
+
+    def test_is_what_prefect_would_have_told(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        from prefect.context import SettingsContext, serialize_context
+
+        from flows import told
+
+        monkeypatch.setenv("PREFECT_HOME", str(tmp_path))
+        with told.settings("http://127.0.0.1:9/api", ours=True) as here:
+            travelled = pickle.loads(pickle.dumps(serialize_context()["settings_context"]))
+            there = SettingsContext(**travelled)
+            theirs = SettingsContext(**SettingsContext.serialize(here))
+        assert there.settings == here.settings == theirs.settings
+        assert there.profile == here.profile == theirs.profile
+        assert there.settings.api.url == "http://127.0.0.1:9/api"
+
+    def test_one_certificate_is_for_plain_http_on_this_machine(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        from flows import told
+
+        monkeypatch.setenv("PREFECT_HOME", str(tmp_path))
+        whole = told.settings("https://example.org/api", ours=True).settings.api.ssl_cert_file
+        assert told.settings("http://10.0.0.1:4200/api", ours=False).settings.api.ssl_cert_file == whole
+        one = told.settings("http://127.0.0.1:4200/api", ours=True).settings.api.ssl_cert_file
+        assert one is not None
+        assert len(ssl.create_default_context(cafile=one).get_ca_certs()) == 1

@@ -57,7 +57,7 @@ class Settings(BaseSettings):
     cache: str = ".cache/jobs"
     """Where finished jobs are kept: a folder, which may be a shared one, or a URL like s3://bucket/prefix."""
     server_timeout: float = Field(default=120.0, gt=0)
-    """Seconds that Prefect's API may take to start."""
+    """Seconds that Prefect's API may take to start, and that it may be busy while jobs run."""
     cluster_timeout: float = Field(default=120.0, gt=0)
     """Seconds that the Dask cluster may take to answer, and to have a worker that takes jobs."""
 

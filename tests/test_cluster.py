@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -61,6 +62,19 @@ def test_batches_give_the_same_bytes(checkout: Checkout, tmp_path: Path) -> None
     checkout.run(*STUDY, "--reports", str(tmp_path), NST_BATCH="3", NST_WORKERS="1", NST_CACHE=str(tmp_path / "jobs"))
     assert max(int(row["batch"]) for row in read_csv(tmp_path / "transfer" / "timing.csv")) in {2, 3}
     assert written(tmp_path / "transfer") == written(checkout.path / "reports" / "transfer")
+
+
+@pytest.mark.usefixtures("checkout")
+def test_only_the_run_carries_the_mark_of_its_process(server: str) -> None:
+    """Prefect asks its server for a slot for each tag of each task."""
+
+    def found(what: str) -> list[dict[str, Any]]:
+        return list(httpx.post(f"{server}/{what}/filter", json={}).json())
+
+    assert wait_for(lambda: [run["state_type"] for run in found("task_runs")] == ["COMPLETED"] * 4, 10)
+    assert [run["tags"] for run in found("task_runs")] == [[]] * 4
+    (tags,) = [run["tags"] for run in found("flow_runs")]
+    assert len(tags) == 1 and tags[0].startswith("process:")
 
 
 def test_gives_the_same_bytes_as_the_local_cluster(checkout: Checkout, tmp_path: Path, by_hand: HandMade) -> None:

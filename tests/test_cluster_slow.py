@@ -138,6 +138,32 @@ def test_the_server_is_killed(checkout: Checkout, tmp_path: Path, whole: dict[st
     assert written(tmp_path / "reports" / "transfer") == whole
 
 
+@pytest.mark.parametrize("patient", [True, False])
+def test_the_server_answers_nobody_for_a_while(checkout: Checkout, tmp_path: Path, patient: bool) -> None:
+    """It is stopped, as a debugger would; jobs do not need it."""
+    params = tmp_path / "params.yaml"
+    params.write_text((checkout.path / "params.yaml").read_text().replace("iterations: 150", "iterations: 2000"))
+    limits = {} if patient else {"NST_SERVER_TIMEOUT": "10", "PREFECT_API_REQUEST_TIMEOUT": "5"}
+    words = [*STUDY, *reports(tmp_path), "--params", str(params)]
+    with killed_at_the_end(process := checkout.start(words, **limits, **there(tmp_path))):
+        assert wait_for(lambda: bool(stamps(tmp_path)), every=0.02)
+        (server,) = [member for member in family(process.pid) if "flows.server" in member.cmdline()]
+        server.suspend()
+        if patient:
+            time.sleep(25)  # long enough for the driver to look, and see nothing
+            assert process.poll() is None
+            server.resume()
+        output, _ = process.communicate(timeout=120)
+    if patient:
+        assert process.returncode == 0, output
+        assert len(stamps(tmp_path)) == 4
+        assert (tmp_path / "reports" / "transfer" / "quality.csv").exists()
+    else:
+        assert process.returncode == 1, output
+        assert re.search(r"^error: Prefect's API at .* has been busy for \d+ s .*: run the command again", output, re.M)
+        assert "Traceback" not in output
+
+
 def test_a_poisoned_job_is_named_and_the_others_finish(checkout: Checkout, tmp_path: Path) -> None:
     source = checkout.path / "flows" / "fanout.py"
     text = source.read_text()

@@ -39,8 +39,8 @@ class Joiner(Generic[T, R]):
         """The result of `item`, which ran in a batch of at most `most` items of its kind.
 
         Raises:
-            Exception: what `run` raised.  Where it did so in a batch, each item is tried alone, so that none fails for
-                another's fault.
+            Exception: what `run` raised for the item alone.  A batch for which it raises, as one that is too large for
+                the memory of a GPU, is halved until it does not, so that no item fails for another's fault.
         """
         ticket: _Ticket[T, R] = _Ticket(kind, item)
         self._waiting.append(ticket)
@@ -58,8 +58,9 @@ class Joiner(Generic[T, R]):
             results = self._run([ticket.item for ticket in batch])
         except Exception as error:
             if len(batch) > 1:
-                for ticket in batch:
-                    self._do([ticket])
+                half = len(batch) // 2
+                self._do(batch[:half])
+                self._do(batch[half:])
                 return
             batch[0].error = error
         else:

@@ -53,9 +53,9 @@ def test_no_more_than_wanted(most: int) -> None:
     assert sorted(map(len, work.batches)) == {1: [1] * 6, 2: [1, 1, 2, 2], 3: [1, 2, 3]}[most]
 
 
-def test_who_fails_fails_alone() -> None:
+def test_a_batch_that_fails_is_halved_until_only_the_guilty_fails() -> None:
     work = Work()
-    *others, failed = brought(work, [1, 3, 13], most=8)
-    assert others == [0, 2, 6]
+    *others, failed = brought(work, [1, 3, 5, 13], most=8)
+    assert others == [0, 2, 6, 10]
     assert str(failed) == "13 cannot be doubled"
-    assert sorted(map(len, work.batches[1:])) == [1, 1, 1, 3]
+    assert sorted(map(len, work.batches[1:])) == [1, 1, 2, 2, 4]

@@ -159,7 +159,7 @@ class Crew:
                     study_flow.with_options(task_runner=runner)(study)
                 APILogWorker.drain_all(timeout=PATIENCE)  # the server may be ours, and about to end
         except httpx.HTTPError as error:
-            what = "is in trouble" if isinstance(error, httpx.HTTPStatusError) else "is gone"
+            what = "is busy" if isinstance(error, httpx.HTTPStatusError | httpx.TimeoutException) else "is gone"
             text = " ".join(str(error).split())
             raise ClusterError(f"Prefect's API at {self.services.api} {what} ({text}): {_AGAIN}") from None
 

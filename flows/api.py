@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
-from flows import processes
+from flows import database, processes
 from flows.errors import ClusterError
 from flows.settings import ROOT
 
@@ -135,8 +135,10 @@ def temporary_server() -> Iterator[Server]:
 @contextmanager
 def server(port: int, options: dict[str, str]) -> Iterator[Server]:
     """A server on this port of the loopback device, with more environment variables."""
-    log = Path(os.environ["PREFECT_HOME"]) / "server.log"
-    log.parent.mkdir(parents=True, exist_ok=True)
+    home = Path(os.environ["PREFECT_HOME"])
+    home.mkdir(parents=True, exist_ok=True)
+    database.lay_out(home)
+    log = home / "server.log"
     environment = {
         **os.environ,
         "PREFECT__SERVER_FINAL": "1",

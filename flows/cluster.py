@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
+from flows import warm
 from flows.errors import ClusterError
 from flows.settings import Settings
 
@@ -50,14 +51,14 @@ def own_cluster(settings: Settings, workers: int) -> Iterator[str]:
 
     with dask.config.set(_config(settings)):
         cluster = start(settings, workers)
-    try:
-        yield cluster.scheduler_address
-    except (KeyboardInterrupt, ClusterError):  # a job in the middle would be waited for
-        _kill_local_workers(cluster)
-        raise
-    finally:
-        with suppress(AssertionError):  # Dask's, about a batch job that could not be submitted
-            cluster.close()
+        try:
+            yield cluster.scheduler_address
+        except (KeyboardInterrupt, ClusterError):  # a job in the middle would be waited for
+            _kill_local_workers(cluster)
+            raise
+        finally:
+            with suppress(AssertionError):  # Dask's, about a batch job that could not be submitted
+                cluster.close()
 
 
 def start(settings: Settings, workers: int) -> "SpecCluster":
@@ -79,8 +80,10 @@ def start(settings: Settings, workers: int) -> "SpecCluster":
 
 
 def _local(settings: Settings, workers: int) -> "SpecCluster":
+    """Workers that are forked, so that what they import is imported once."""
     from distributed import LocalCluster
 
+    warm.start()
     return LocalCluster(**{"n_workers": workers, **_on_this_machine(settings), **settings.cluster_options})
 
 
@@ -160,6 +163,7 @@ def _config(settings: Settings) -> dict[str, object]:
         **{f"distributed.nanny.pre-spawn-environ.{name}": value for name, value in environment.items()},
         **{f"distributed.worker.memory.{name}": False for name in ("target", "spill", "pause")},
         "distributed.scheduler.allowed-failures": settings.retries,
+        **({"distributed.worker.multiprocessing-method": warm.METHOD} if settings.cluster == "local" else {}),
     }
 
 

@@ -2,6 +2,7 @@
 
 import errno
 import gc
+import os
 import sys
 from collections.abc import Callable
 
@@ -15,12 +16,17 @@ INTERRUPTED = 130
 TERMINATED = 143
 
 
-def run(main: Callable[[], int]) -> None:
-    """Runs a command's `main` and ends the process with its exit code."""
+def run(main: Callable[[], int], started_by: int | None = None, *owners: int) -> None:
+    """Runs a command's `main` and ends the process with its exit code.
+
+    Args:
+        started_by: the process that started the command, where that is not this one's parent.
+        owners: processes without which the command is to end.
+    """
     gc.set_threshold(20_000)  # what is imported stays: it need not be looked through so often (0.4 s) …
     prepare_environment()
     processes.stop_on_sigterm()
-    processes.end_with_owners()
+    processes.end_with_owners(started_by or os.getppid(), *owners)
     try:
         code = main()
     except ClusterError as error:

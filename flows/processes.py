@@ -51,16 +51,19 @@ def end_with_parent(parent: int) -> None:
         raise SystemExit(1)
 
 
-def end_with_owners() -> None:
-    """Sends SIGTERM to this process when the one it works for ends.
+def end_with_owners(parent: int, *more: int) -> None:
+    """Sends SIGTERM to this process when one that it works for ends.
 
-    That is the process named by ``NST_OWNER``, and in a stage of DVC the ``dvc`` that runs it.
+    That is the process named by ``NST_OWNER``, in a stage of DVC the ``dvc`` that runs it, and those in `more`.
+
+    Args:
+        parent: the process that started the command.
     """
-    owners = []
+    owners = [*more]
     if os.environ.get(OWNER, "").isdigit():
         owners.append(int(os.environ[OWNER]))
     if "DVC_STAGE" in os.environ:
-        owners += _behind_shell(os.getppid())
+        owners += _behind_shell(parent)
     if owners:
         threading.Thread(target=_watch, args=(owners,), name="owners", daemon=True).start()
 

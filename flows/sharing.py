@@ -1,23 +1,17 @@
 """One Prefect API and one Dask cluster for several commands: what `flows.up` lends to the commands it runs.
 
 The lender starts them when the first borrower asks, so a run that finds nothing to do starts nothing.
-They talk over a Unix socket in a folder that only this user can open; a line of JSON each way.
 """
 
 import json
-import os
-import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from flows import api, cluster
+from flows import api, cluster, lending
 from flows.errors import ClusterError
 from flows.settings import Settings
-
-LENDER = "NST_LENDER"
-"""Environment variable: path of the socket."""
 
 
 @dataclass(frozen=True)
@@ -35,8 +29,7 @@ def services(settings: Settings, workers: int) -> Iterator[Services]:
     Raises:
         ClusterError: they cannot be had.
     """
-    path = os.environ.get(LENDER)
-    if path and (lent := _borrow(path, settings.server_timeout + settings.cluster_timeout)):
+    if lent := _borrow(settings.server_timeout + settings.cluster_timeout):
         yield lent
     else:
         with own(settings, workers) as started:
@@ -44,10 +37,13 @@ def services(settings: Settings, workers: int) -> Iterator[Services]:
 
 
 @contextmanager
-def own(settings: Settings, workers: int) -> Iterator[Services]:
+def own(settings: Settings, workers: int, server: api.Server | None = None) -> Iterator[Services]:
     """Prefect's API and a Dask cluster: those given by address, and temporary ones for what was not given.
 
     The two start side by side, each taking some seconds.
+
+    Args:
+        server: a temporary API that was started before.
 
     Raises:
         ClusterError: one of them does not answer.
@@ -55,7 +51,8 @@ def own(settings: Settings, workers: int) -> Iterator[Services]:
     cluster.quiet()
     url, address = api.check_given(), cluster.check_given(settings)
     with ExitStack() as stack:
-        server = None if url else stack.enter_context(api.temporary_server())
+        if not url and not server:
+            server = stack.enter_context(api.temporary_server())
         if address is None:
             address = stack.enter_context(cluster.own_cluster(settings, workers))
         if server:
@@ -73,17 +70,17 @@ def _on_loopback(address: str) -> bool:
     return urlsplit(address).hostname in ("127.0.0.1", "::1", "localhost")
 
 
-def _borrow(path: str, timeout: float) -> Services | None:
-    with socket.socket(socket.AF_UNIX) as line:
-        line.settimeout(timeout)
-        try:
-            line.connect(path)
-            with line.makefile("rb") as answer:
-                text = answer.readline()
-        except TimeoutError:
-            raise ClusterError(f"the services were not ready within {timeout:.0f} s") from None
-        except OSError:
-            return None  # the lender is gone
+def _borrow(timeout: float) -> Services | None:
+    line = lending.ask(lending.SERVICES, timeout)
+    if line is None:
+        return None
+    try:
+        with line, line.makefile("r") as answer:
+            text = answer.readline()
+    except TimeoutError:
+        raise ClusterError(f"the services were not ready within {timeout:.0f} s") from None
+    except OSError:
+        return None  # the lender is gone
     if not text:
         return None
     answer_ = json.loads(text)

@@ -2,7 +2,8 @@
 
 ``python -m flows.up -- dvc repro``
 
-Both start when the first study needs them, and always stop.  The command's exit code is passed on.
+Both start when the first study needs them, and always stop.  Studies run in processes that have nothing to import.  The
+command's exit code is passed on.
 """
 
 import argparse
@@ -19,8 +20,7 @@ from pathlib import Path
 
 import psutil
 
-from flows import command, lock, processes, settings, sharing
-from flows.sharing import LENDER
+from flows import api, command, lending, lock, processes, settings, sharing, warm
 from nst.errors import NSTError
 
 _LAST_WORDS = 15.0
@@ -36,7 +36,7 @@ def parse(argv: Sequence[str] | None = None) -> list[str]:
 
 
 def run(words: Sequence[str], where: settings.Settings) -> int:
-    """Runs the command, lending it the services, and returns its exit code."""
+    """Runs the command, lending it what it asks for, and returns its exit code."""
     with ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="nst-"))
         line = stack.enter_context(socket.socket(socket.AF_UNIX))
@@ -44,10 +44,13 @@ def run(words: Sequence[str], where: settings.Settings) -> int:
         line.bind(str(path))
         line.listen()
         line.settimeout(0.2)
-        environment = {**os.environ, LENDER: str(path), processes.OWNER: str(os.getpid())}
+        lender = _Lender(stack, where)
+        environment = {**os.environ, lending.LENDER: str(path), processes.OWNER: str(os.getpid())}
         child = processes.start(words, env=environment)
         try:
-            _lend_until_it_ends(child, line, stack, where)
+            while child.poll() is None:
+                with suppress(TimeoutError):
+                    lender.lend(line.accept()[0])
         except processes.Stopped:
             raise
         except KeyboardInterrupt:  # the terminal sends Ctrl-C to the command as well
@@ -57,6 +60,49 @@ def run(words: Sequence[str], where: settings.Settings) -> int:
         finally:
             processes.stop(child)
     return child.returncode if child.returncode >= 0 else 128 - child.returncode
+
+
+class _Lender:
+    """What the commands below borrow, started when the first asks."""
+
+    def __init__(self, stack: ExitStack, where: settings.Settings) -> None:
+        self._stack = stack
+        self._where = where
+        self._server: api.Server | None = None
+        self._services: sharing.Services | None = None
+        self._began = False
+
+    def lend(self, borrower: socket.socket) -> None:
+        """Gives a borrower what it asks for."""
+        with borrower, suppress(OSError):  # it may have gone meanwhile
+            borrower.settimeout(_LAST_WORDS)
+            want = borrower.recv(1)
+            self._begin()
+            if want == lending.PROCESS:
+                with suppress(EOFError):
+                    warm.lend(borrower)
+            elif want == lending.SERVICES:
+                borrower.sendall(json.dumps(self._lent()).encode() + b"\n")
+
+    def _begin(self) -> None:
+        """Starts what takes seconds, all of it side by side."""
+        if self._began:
+            return
+        self._began = True
+        warm.start()
+        self._stack.callback(warm.stop)
+        if not os.environ.get(api.API):
+            self._server = self._stack.enter_context(api.temporary_server())
+        from flows import fanout  # noqa: F401  (what jobs are made of, which Dask's scheduler will unpack here)
+
+    def _lent(self) -> dict[str, str]:
+        try:
+            if self._services is None:
+                own = sharing.own(self._where, self._where.local_workers, self._server)
+                self._services = self._stack.enter_context(own)
+        except NSTError as error:
+            return {"error": str(error)}
+        return asdict(self._services)
 
 
 def forget_dead_locks(root: Path) -> None:
@@ -82,31 +128,6 @@ def _is_dvc(pid: int) -> bool:
         return True
     except psutil.Error:
         return False
-
-
-def _lend_until_it_ends(
-    child: "subprocess.Popen[bytes]", line: socket.socket, stack: ExitStack, where: settings.Settings
-) -> None:
-    lent: dict[str, str] = {}
-    while child.poll() is None:
-        try:
-            borrower, _ = line.accept()
-        except TimeoutError:
-            continue
-        with borrower:
-            if not lent:
-                try:
-                    services = stack.enter_context(sharing.own(where, where.local_workers))
-                    lent = asdict(services)
-                except NSTError as error:
-                    _say(borrower, {"error": str(error)})
-                    continue
-            _say(borrower, lent)
-
-
-def _say(borrower: socket.socket, words: dict[str, str]) -> None:
-    with suppress(OSError):  # it may have gone meanwhile
-        borrower.sendall(json.dumps(words).encode() + b"\n")
 
 
 def main() -> int:

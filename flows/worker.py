@@ -87,6 +87,22 @@ def name() -> str:
     return node
 
 
+MODULES = (
+    "flows.fanout", "prefect.task_engine", "nst.run", "nst.init", "nst.objective", "nst.optimize", "nst.metrics",
+    "torchmetrics.functional.image",
+)  # fmt: skip
+"""What every job needs."""
+
+
+def load(modules: Sequence[str]) -> None:
+    """Imports modules that stay."""
+    gc.disable()  # looking for garbage in them, now and later, is for nothing
+    for module in modules:
+        importlib.import_module(module)
+    gc.freeze()
+    gc.enable()
+
+
 def dask_setup(_worker: Any) -> None:
     """Loads what every job needs, for some seconds in which the others start as well, so that no job waits for it.
 
@@ -96,8 +112,4 @@ def dask_setup(_worker: Any) -> None:
     """
     malloc.keep_freed_memory()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    gc.disable()  # all that is imported stays: looking for garbage in it, now and later, is for nothing
-    for module in ("flows.fanout", "nst.run", "torchmetrics.functional.image"):
-        importlib.import_module(module)
-    gc.freeze()
-    gc.enable()
+    load(MODULES)

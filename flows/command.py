@@ -2,7 +2,6 @@
 
 import errno
 import gc
-import os
 import sys
 from collections.abc import Callable
 
@@ -26,7 +25,7 @@ def run(main: Callable[[], int], started_by: int | None = None, *owners: int) ->
     gc.set_threshold(20_000)  # what is imported stays: it need not be looked through so often (0.4 s) …
     prepare_environment()
     processes.stop_on_sigterm()
-    processes.end_with_owners(started_by or os.getppid(), *owners)
+    processes.end_with_owners(started_by, *owners)
     try:
         code = main()
     except ClusterError as error:

@@ -51,19 +51,19 @@ def end_with_parent(parent: int) -> None:
         raise SystemExit(1)
 
 
-def end_with_owners(parent: int, *more: int) -> None:
+def end_with_owners(started_by: int | None = None, *more: int) -> None:
     """Sends SIGTERM to this process when one that it works for ends.
 
     That is the process named by ``NST_OWNER``, in a stage of DVC the ``dvc`` that runs it, and those in `more`.
 
     Args:
-        parent: the process that started the command.
+        started_by: the process that started the command, where that is not this one's parent.
     """
     owners = [*more]
     if os.environ.get(OWNER, "").isdigit():
         owners.append(int(os.environ[OWNER]))
     if "DVC_STAGE" in os.environ:
-        owners += _behind_shell(parent)
+        owners += _behind_shell(started_by or os.getppid())
     if owners:
         threading.Thread(target=_watch, args=(owners,), name="owners", daemon=True).start()
 

@@ -8,11 +8,9 @@ import torch
 from torch import Tensor
 
 from nst.jobs import Job
-from nst.losses import content_loss, gram_distance, gram_matrix, total_variation
+from nst.losses import content_loss, gram_distance, total_variation
+from nst.targets import Layers
 from nst.vgg import Encoder
-
-Targets = dict[str, Tensor]
-"""By layer: activations (1, C, H, W) or Gram matrices (1, C, C)."""
 
 
 class Objective:
@@ -22,21 +20,20 @@ class Objective:
 
     Args:
         jobs: one for each picture of the batch.
-        contents, styles: the pictures (1, 3, H, W) that each job names, or None.  Jobs that name the same may give the
-            same tensor; its features are then computed once.
+        contents, styles: what each job aims at, from `nst.targets`.
     """
 
     def __init__(
         self,
         jobs: Sequence[Job],
         encoder: Encoder,
-        contents: Sequence[Tensor | None],
-        styles: Sequence[Tensor | None],
+        contents: Sequence[Layers],
+        styles: Sequence[Layers],
     ) -> None:
         self._jobs = jobs
         self._encoder = encoder
-        self._contents = _targets(encoder, contents, [job.content_layers for job in jobs], lambda features: features)
-        self._styles = _targets(encoder, styles, [job.style_layers for job in jobs], gram_matrix)
+        self._contents = contents
+        self._styles = styles
         self._numbers: tuple[int, ...] = ()
         self._terms: list[_Term] = []
 
@@ -98,28 +95,6 @@ class _Select(torch.autograd.Function):
         parts = {place: given[index : index + 1] for index, place in enumerate(ctx.places)}
         nothing = torch.zeros_like(given[:1])
         return torch.cat([parts.get(place, nothing) for place in range(ctx.of)]), None
-
-
-def _targets(
-    encoder: Encoder,
-    originals: Sequence[Tensor | None],
-    layers: Sequence[tuple[str, ...]],
-    kept: Callable[[Tensor], Tensor],
-) -> list[Targets]:
-    """What is kept of each job's original at each job's layers; of equal originals the same tensors."""
-    wanted: dict[int, set[str]] = {}
-    for original, names in zip(originals, layers, strict=True):
-        wanted.setdefault(id(original), set()).update(names)
-    of_original: dict[int, Targets] = {}
-    for original in originals:
-        every = wanted[id(original)]
-        if original is not None and every and id(original) not in of_original:
-            with torch.no_grad():
-                of_original[id(original)] = {name: kept(f) for name, f in encoder(original, every).items()}
-    return [
-        {name: of_original[id(original)][name] for name in names} if original is not None else {}
-        for original, names in zip(originals, layers, strict=True)
-    ]
 
 
 def _stack(targets: Sequence[Tensor]) -> Tensor:

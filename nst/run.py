@@ -23,11 +23,12 @@ if TYPE_CHECKING:
 
     from nst.optimize import State
     from nst.parametrize import Parametrization
+    from nst.targets import Targets
     from nst.vgg import Encoder
 
 ENGINE = (
     "batches", "fused", "images", "init", "jobs", "layers", "lbfgs", "losses", "metrics", "objective", "optimize",
-    "parametrize", "results", "run", "style_metrics", "vgg", "weights",
+    "parametrize", "results", "run", "style_metrics", "targets", "vgg", "weights",
 )  # fmt: skip
 """The modules that a result depends on: a change in one of them makes results stale."""
 
@@ -178,14 +179,19 @@ def run_jobs(
     if device.type == "cuda":
         torch.backends.cudnn.allow_tf32 = False  # metrics are in float32, not nearly so
         torch.backends.cudnn.deterministic = True
-    pictures = {png: _tensor(png, device) for given in inputs for png in (given.content, given.style) if png}
-    contents = [pictures[given.content] if given.content else None for given in inputs]
-    styles = [pictures[given.style] if given.style else None for given in inputs]
-    objective = Objective(jobs, _encoder(first.weights, first.pooling, where), contents, styles)
+    contents = [_tensor(given.content, device) if given.content else None for given in inputs]
+    styles = [_tensor(given.style, device) if given.style else None for given in inputs]
+    encoder, targets = _network(first.weights, first.pooling, where)
+    objective = Objective(
+        jobs,
+        encoder,
+        targets.contents([given.content for given in inputs], [job.content_layers for job in jobs]),
+        targets.styles([given.style for given in inputs], [job.style_layers for job in jobs]),
+    )
     optimise = functools.partial(
         minimize,
         objective,
-        parametrization=_parametrization(first, pictures[inputs[0].shape]),
+        parametrization=_parametrization(first, _tensor(inputs[0].shape, device)),
         optimizer=first.optimizer,
         learning_rate=first.learning_rate,
     )
@@ -274,15 +280,18 @@ def _start(job: Job, content: "Tensor | None", style: "Tensor | None") -> "Tenso
 
 
 @functools.lru_cache(maxsize=1)
-def _encoder(source: str, pooling: Pooling, where: Platform) -> "Encoder":
+def _network(source: str, pooling: Pooling, where: Platform) -> "tuple[Encoder, Targets]":
+    """The encoder, and what it made of the pictures of the jobs before."""
     import torch
 
+    from nst.targets import Targets
     from nst.vgg import Encoder
 
     dtype = {"bfloat16": torch.bfloat16, "float32": torch.float32}[where.precision]
-    encoder = Encoder(weights.vgg19(source), pooling=pooling, dtype=dtype, device=where.device)
+    device = torch.device(where.device)
+    encoder = Encoder(weights.vgg19(source), pooling=pooling, dtype=dtype, device=device)
     malloc.give_back()  # of the weights, which were laid out anew
-    return encoder
+    return encoder, Targets(encoder, lambda png: _tensor(png, device))
 
 
 @functools.lru_cache(maxsize=1)
@@ -330,7 +339,9 @@ def _quality(
     )
 
 
+@functools.lru_cache(maxsize=2)
 def _tensor(png: bytes, device: "torch.device") -> "Tensor":
+    """(1, 3, H, W); not to be altered, as the next job may have the same pictures."""
     from nst.metrics import as_tensor
 
     return as_tensor(images.from_png(png)).to(device)

@@ -7,7 +7,7 @@ import platform as machine
 import resource
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -156,7 +156,8 @@ def run_jobs(
         jobs: of one kind, as `nst.batches.kind` says.
         inputs: their pictures at the jobs' size, from `inputs`.
         threads: torch's threads in this process; None leaves them as they are.
-        warm_up: run two iterations first, so that the times hold no first-use costs.
+        warm_up: where this process has not warmed up for such a batch, run two iterations first, so that the times
+            hold no first-use costs.  Later ones have none: their times are the same with and without.
         on_iteration: called after each iteration of a picture.
         pixel_metrics: PSNR and SSIM too; the library that computes them takes two seconds to import.
 
@@ -195,8 +196,9 @@ def run_jobs(
         optimizer=first.optimizer,
         learning_rate=first.learning_rate,
     )
-    if warm_up:
+    if warm_up and (batch := _kind(jobs, inputs)) not in _warm:
         optimise(torch.cat([_start(*each) for each in zip(jobs, contents, styles, strict=True)]), iterations=2)
+        _warm.add(batch)
 
     films = [_Film(job) for job in jobs]
 
@@ -247,6 +249,21 @@ def run_jobs(
             )
         )
     return results
+
+
+_warm: set[Hashable] = set()
+"""Batches, by `_kind`, that this process has warmed up for."""
+
+
+def _kind(jobs: Sequence[Job], inputs: Sequence[Inputs]) -> Hashable:
+    """What decides which operations a batch takes, on which shapes: for the start of each, the style's as well."""
+    import torch
+
+    each = [
+        (job.content_layers, job.style_layers, job.init, given.style and images.png_size(given.style))
+        for job, given in zip(jobs, inputs, strict=True)
+    ]
+    return batches.kind(jobs[0], inputs[0].shape), tuple(each), torch.get_num_threads()
 
 
 class _Film:

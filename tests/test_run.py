@@ -19,7 +19,7 @@ import torch
 from engine_support import DATA, ROOT, finished, make_job, picture, pixels, run
 from PIL import Image
 
-from nst import init, metrics, params, weights
+from nst import init, metrics, optimize, params, weights
 from nst import run as module
 from nst.errors import ImageError, WeightsError
 from nst.jobs import Job
@@ -101,6 +101,23 @@ class TestSameBytes:
         watched = run(JOB, warm_up=True, on_iteration=seen.append)
         assert watched.png == run(JOB).png
         assert [state.iteration for state in seen] == [1, 2, 3, 4]
+
+    def test_a_process_warms_up_once_for_jobs_of_a_kind(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        ran = []
+        minimize = optimize.minimize
+        monkeypatch.setattr(module, "_warm", set())
+        monkeypatch.setattr(optimize, "minimize", lambda *a, **k: ran.append(k["iterations"]) or minimize(*a, **k))
+
+        def iterations(**changes: Any) -> list[int]:
+            ran.clear()
+            run(dataclasses.replace(JOB, **changes), warm_up=True)
+            return list(ran)
+
+        assert iterations() == [2, 4]
+        assert iterations(seed=5, run=1, content_weight=2.0) == [4]
+        for other in ({"init": "adain"}, {"init": "adain", "style": "cafe_terrace"}, {"size": 64}):
+            assert iterations(**other) == [2, 4]
+            assert iterations(**other) == iterations() == [4]
 
     def test_the_seed_changes_a_noise_start_and_no_other(self) -> None:
         assert run(dataclasses.replace(JOB, seed=4)).png != run(JOB).png

@@ -181,7 +181,7 @@ class Crew:
         """Hands jobs to the cluster, so that only some are there at any time, and yields each as it ends."""
         log = get_run_logger()
         finished: queue.SimpleQueue[PrefectFuture[Any]] = queue.SimpleQueue()
-        waiting = iter(batches.by_kind(orders, lambda order: batches.kind(order.job, order.inputs.shape)))
+        waiting = iter(batches.longest_first(orders, lambda order: (order.job, order.inputs.shape)))
         running: dict[Any, Order] = {}
         job_task = self._job_task()
         watch = _Watch(self.services.api, self.settings)

@@ -19,6 +19,24 @@ BLOCK_ENDS: frozenset[str] = frozenset({"conv1_2", "conv2_2", "conv3_4", "conv4_
 """Layers that a 2×2 pooling follows (the pooling after conv5_4 feeds no layer)."""
 
 
+_WIDTHS = (64, 128, 256, 512, 512)
+"""Channels of the layers of each block."""
+
+
+def multiplications(deepest: str) -> float:
+    """Of all layers up to `deepest`, for each pixel of the picture.
+
+    A 3×3 convolution takes 9 × channels before × channels after, at a quarter of the positions of the block before.
+    """
+    total, before = 0.0, 3
+    for name in LAYERS[: LAYERS.index(deepest) + 1]:
+        block = int(name[4])
+        width = _WIDTHS[block - 1]
+        total += 9 * before * width / 4 ** (block - 1)
+        before = width
+    return total
+
+
 def layer_number(name: str) -> int:
     """1 for conv1_1 … 16 for conv5_4."""
     return LAYERS.index(layer_name(name)) + 1

@@ -103,6 +103,27 @@ def test_jobs_of_a_kind_come_one_after_the_other() -> None:
     assert batches.by_kind(["b1", "a1", "b2", "c1", "a2"], lambda item: item[0]) == ["b1", "b2", "a1", "a2", "c1"]
 
 
+def test_the_longest_come_first_and_what_is_equal_as_it_came() -> None:
+    shallow, deep = ("conv1_1",), ("conv2_1",)  # by hand 1728 and 57024 multiplications a pixel
+    jobs = [
+        make_job("reconstruct", content_layers=shallow),
+        make_job("reconstruct", content_layers=deep, seed=1),
+        make_job("reconstruct", content_layers=shallow, seed=1),
+        make_job("reconstruct", content_layers=deep, learning_rate=0.5),
+        make_job("reconstruct", content_layers=deep, seed=2),
+        make_job("reconstruct", content_layers=shallow, size=384),
+        make_job("reconstruct", content_layers=shallow, iterations=4 * 33),
+    ]
+
+    def of(job: Job) -> tuple[Job, bytes]:
+        return job, inputs(job, DATA).shape
+
+    assert batches.cost(*of(jobs[0])) == 1728 * 48 * 33 * 4
+    assert batches.cost(*of(jobs[1])) == 57024 * 48 * 33 * 4
+    # 65 times the first; then three kinds of 33 times, as they came and each together; then those like the first.
+    assert batches.longest_first(jobs, of) == [jobs[number] for number in (5, 1, 4, 3, 6, 0, 2)]
+
+
 def test_the_size_is_that_of_the_result() -> None:
     job = make_job()
     given = inputs(job, DATA)

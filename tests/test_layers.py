@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nst.errors import ParamsError
-from nst.layers import BLOCK_ENDS, LAYERS, layer_name, layer_number, parse_layers, window
+from nst.layers import BLOCK_ENDS, LAYERS, layer_name, layer_number, multiplications, parse_layers, window
 
 
 def test_the_sixteen_layers_of_vgg_19() -> None:
@@ -92,3 +92,11 @@ def test_labels() -> None:
     assert window(["conv4_2"]) == "10"
     assert window(["conv1_1", "conv2_1", "conv3_1"]) == "1,3,5"
     assert window([]) == ""
+
+
+def test_multiplications_by_hand_and_of_the_whole_network() -> None:
+    assert multiplications("conv1_1") == 3 * 64 * 9
+    assert multiplications("conv2_1") == 3 * 64 * 9 + 64 * 64 * 9 + 64 * 128 * 9 / 4
+    # He et al. (2015), figure 3, give VGG-19's as 19.6 billion at 224 px, with its three fully connected layers.
+    connected = 7 * 7 * 512 * 4096 + 4096 * 4096 + 4096 * 1000
+    assert multiplications("conv5_4") * 224**2 + connected == pytest.approx(19.6e9, abs=0.05e9)

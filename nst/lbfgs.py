@@ -13,7 +13,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-_HISTORY = 20
+HISTORY = 20
 """Steps that the curvature is estimated from."""
 _DECREASE = 1e-4
 """c₁: the share of the decrease that the slope at the start promises."""
@@ -50,7 +50,7 @@ def descend(start: Tensor) -> Descent:
         lower = yield from _search(here, direction, step)
         if lower is None:
             return
-        history = [*history, *_pair(here, lower)][-_HISTORY:]
+        history = [*history, *_pair(here, lower)][-HISTORY:]
         here = lower
         yield here
 

@@ -4,6 +4,7 @@ import math
 
 import psutil
 
+from nst import lbfgs
 from nst.errors import CapacityError
 from nst.jobs import Job
 
@@ -16,8 +17,8 @@ _METRICS = 0.875e9, 1000
 """The same while one picture after another is measured, in float32."""
 _ADAIN = 0.05e9
 """Bytes of the networks that make an AdaIN start."""
-_HISTORY = 2 * 20 * 3 * 4
-"""Bytes for each pixel of what L-BFGS remembers: 20 steps and changes of the gradient."""
+_HISTORY = 2 * lbfgs.HISTORY * 3 * 4
+"""Bytes for each pixel of what L-BFGS remembers: steps and changes of the gradient, of three float32 numbers."""
 
 
 def estimate(job: Job, height: int, width: int, precision: str, batch: int = 1) -> float:

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nst import batches, images, malloc, weights
 from nst.jobs import Job, Pooling, Precision
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from PIL import Image
     from torch import Tensor
 
-    from nst.optimize import State
-    from nst.parametrize import Parametrization
+    from nst.objective import Objective
+    from nst.optimize import Outcome, State
     from nst.targets import Targets
     from nst.vgg import Encoder
 
@@ -167,37 +167,17 @@ def run_jobs(
     """
     import torch
 
-    from nst.objective import Objective
-    from nst.optimize import minimize
-
     if len({batches.kind(job, given.shape) for job, given in zip(jobs, inputs, strict=True)}) != 1:
         raise ValueError("the jobs of a batch must be of one kind: see nst.batches.kind")
     if threads is not None:
         torch.set_num_threads(threads)
     first = jobs[0]
     where = platform(first.precision)
-    device = torch.device(where.device)
-    if device.type == "cuda":
-        torch.backends.cudnn.allow_tf32 = False  # metrics are in float32, not nearly so
-        torch.backends.cudnn.deterministic = True
-    contents = [_tensor(given.content, device) if given.content else None for given in inputs]
-    styles = [_tensor(given.style, device) if given.style else None for given in inputs]
-    encoder, targets = _network(first.weights, first.pooling, where)
-    objective = Objective(
-        jobs,
-        encoder,
-        targets.contents([given.content for given in inputs], [job.content_layers for job in jobs]),
-        targets.styles([given.style for given in inputs], [job.style_layers for job in jobs]),
-    )
-    optimise = functools.partial(
-        minimize,
-        objective,
-        parametrization=_parametrization(first, _tensor(inputs[0].shape, device)),
-        optimizer=first.optimizer,
-        learning_rate=first.learning_rate,
-    )
+    device = _device(where)
+    objective = _objective(jobs, inputs, where)
+    optimise = _optimiser(first, inputs[0], objective, device)
     if warm_up and (batch := _kind(jobs, inputs)) not in _warm:
-        optimise(torch.cat([_start(*each) for each in zip(jobs, contents, styles, strict=True)]), iterations=2)
+        optimise(_pictures(_starts(jobs, inputs, device)), iterations=2)
         _warm.add(batch)
 
     films = [_Film(job) for job in jobs]
@@ -209,22 +189,11 @@ def run_jobs(
 
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats()
-    starts, start_seconds = [], []
-    for each in zip(jobs, contents, styles, strict=True):
-        began = time.perf_counter()
-        starts.append(_start(*each))
-        start_seconds.append(time.perf_counter() - began)
+    starts = _starts(jobs, inputs, device)
     for film, start in zip(films, starts, strict=True):
-        film.see(0, lambda start=start: start)  # type: ignore[misc]
-    outcomes = optimise(torch.cat(starts), iterations=first.iterations, tolerance=first.tolerance, on_iteration=watch)
-    environment = Environment(
-        device=torch.cuda.get_device_name() if device.type == "cuda" else f"cpu ({machine.machine()})",
-        precision=where.precision,
-        threads=torch.get_num_threads(),
-        torch=torch.__version__,
-        weights_sha256=weights.checksum(first.weights),
-        worker=machine.node(),
-    )
+        film.see(0, lambda start=start: start.picture)  # type: ignore[misc]
+    outcomes = optimise(_pictures(starts), iterations=first.iterations, tolerance=first.tolerance, on_iteration=watch)
+    environment = _environment(first, where)
     results = []
     for number, (job, outcome) in enumerate(zip(jobs, outcomes, strict=True)):
         saved = decode(outcome.picture)
@@ -236,19 +205,48 @@ def run_jobs(
                 frames=tuple(films[number].frames),
                 losses=outcome.losses,
                 quality=_quality(job, saved, inputs[number], own, device, pixel_metrics=pixel_metrics),
-                timing=Timing(
-                    seconds=start_seconds[number] + outcome.seconds,
-                    start_seconds=start_seconds[number],
-                    iterations=len(outcome.losses),
-                    evaluations=outcome.evaluations,
-                    peak_memory_mb=_peak_memory_mb(device),
-                    elapsed=tuple(start_seconds[number] + seconds for seconds in outcome.elapsed),
-                    batch=len(jobs),
-                ),
+                timing=_timing(outcome, starts[number].seconds, device, len(jobs)),
                 environment=environment,
             )
         )
     return results
+
+
+def _device(where: Platform) -> "torch.device":
+    """Ready for work that gives the same bytes every time."""
+    import torch
+
+    if where.device == "cuda":
+        torch.backends.cudnn.allow_tf32 = False  # metrics are in float32, not nearly so
+        torch.backends.cudnn.deterministic = True
+    return torch.device(where.device)
+
+
+def _objective(jobs: Sequence[Job], inputs: Sequence[Inputs], where: Platform) -> "Objective":
+    from nst.objective import Objective
+
+    encoder, targets = _network(jobs[0].weights, jobs[0].pooling, where)
+    contents = targets.contents([given.content for given in inputs], [job.content_layers for job in jobs])
+    styles = targets.styles([given.style for given in inputs], [job.style_layers for job in jobs])
+    return Objective(jobs, encoder, contents, styles)
+
+
+def _optimiser(
+    job: Job, given: Inputs, objective: "Objective", device: "torch.device"
+) -> "Callable[..., list[Outcome]]":
+    """`nst.optimize.minimize` as jobs of this kind want it."""
+    from nst.optimize import minimize
+    from nst.parametrize import Fourier, Parametrization, Pixels, Sigmoid
+
+    width, height = images.png_size(given.shape)
+    parametrization: Parametrization
+    if job.parametrization == "fourier":
+        parametrization = Fourier(height, width, device, smooth=job.optimizer == "lbfgs")
+    else:
+        parametrization = Pixels() if job.optimizer == "adam" else Sigmoid()
+    return functools.partial(
+        minimize, objective, parametrization=parametrization, optimizer=job.optimizer, learning_rate=job.learning_rate
+    )
 
 
 _warm: set[Hashable] = set()
@@ -276,6 +274,32 @@ class _Film:
     def see(self, iteration: int, picture: "Callable[[], Tensor]") -> None:
         if iteration in self._wanted:
             self.frames.append(images.to_png(decode(picture())))
+
+
+class _Start(NamedTuple):
+    """Where a job begins."""
+
+    picture: "Tensor"
+    """(1, 3, H, W)."""
+    seconds: float
+    """That it took to make, from the originals in memory."""
+
+
+def _starts(jobs: Sequence[Job], inputs: Sequence[Inputs], device: "torch.device") -> list[_Start]:
+    starts = []
+    for job, given in zip(jobs, inputs, strict=True):
+        content, style = (_tensor(png, device) if png else None for png in (given.content, given.style))
+        began = time.perf_counter()
+        picture = _start(job, content, style)
+        starts.append(_Start(picture, time.perf_counter() - began))
+    return starts
+
+
+def _pictures(starts: Sequence[_Start]) -> "Tensor":
+    """(B, 3, H, W)."""
+    import torch
+
+    return torch.cat([start.picture for start in starts])
 
 
 def _start(job: Job, content: "Tensor | None", style: "Tensor | None") -> "Tensor":
@@ -317,14 +341,6 @@ def _reflecting_encoder(device: "torch.device") -> "Encoder":
     from nst.vgg import Encoder
 
     return Encoder(weights.vgg19(weights.NORMALISED), ADAIN_LAYER, device=device, padding="reflect")
-
-
-def _parametrization(job: Job, shape: "Tensor") -> "Parametrization":
-    from nst.parametrize import Fourier, Pixels, Sigmoid
-
-    if job.parametrization == "fourier":
-        return Fourier(shape.shape[-2], shape.shape[-1], shape.device, smooth=job.optimizer == "lbfgs")
-    return Pixels() if job.optimizer == "adam" else Sigmoid()
 
 
 def _quality(
@@ -370,6 +386,31 @@ def decode(tensor: "Tensor") -> "Image.Image":
 
     array = (tensor[0].clamp(0, 1) * 255).round().byte().permute(1, 2, 0).cpu().numpy()
     return Image.fromarray(array)
+
+
+def _timing(outcome: "Outcome", start_seconds: float, device: "torch.device", batch: int) -> Timing:
+    return Timing(
+        seconds=start_seconds + outcome.seconds,
+        start_seconds=start_seconds,
+        iterations=len(outcome.losses),
+        evaluations=outcome.evaluations,
+        peak_memory_mb=_peak_memory_mb(device),
+        elapsed=tuple(start_seconds + seconds for seconds in outcome.elapsed),
+        batch=batch,
+    )
+
+
+def _environment(job: Job, where: Platform) -> Environment:
+    import torch
+
+    return Environment(
+        device=torch.cuda.get_device_name() if where.device == "cuda" else f"cpu ({machine.machine()})",
+        precision=where.precision,
+        threads=torch.get_num_threads(),
+        torch=torch.__version__,
+        weights_sha256=weights.checksum(job.weights),
+        worker=machine.node(),
+    )
 
 
 def _peak_memory_mb(device: "torch.device") -> float:

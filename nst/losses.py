@@ -5,7 +5,6 @@ whose losses are plain sums (content, eq. 1) or are divided by 4·N²·M² (styl
 layer comparable: 0 is a perfect match, and 1 is what activations (or Gram matrices) of zero would give.
 """
 
-from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -27,15 +26,11 @@ def content_loss(features: Tensor, target: Tensor) -> Tensor:
     return _energy(features - target) / _energy(target).clamp_min(torch.finfo(torch.float32).tiny)
 
 
-def style_loss(features: Mapping[str, Tensor], targets: Mapping[str, Tensor]) -> Tensor:
-    """Mean of `gram_distance` over the layers of `targets`: Gatys et al. (2016), eq. 5 with equal weights."""
-    return torch.stack([gram_distance(features[name], gram) for name, gram in targets.items()]).mean(0)
-
-
 def gram_distance(features: Tensor, target: Tensor) -> Tensor:
     """|G − A|² / |A|² (B,), G the Gram matrices of activations (B, C, H, W), and A (B, C, C).
 
-    Gatys et al. (2016), eq. 4 without 1 / 4·N²·M², divided by the target's energy as said above.
+    Gatys et al. (2016), eq. 4 without 1 / 4·N²·M², divided by the target's energy as said above.  The style loss is its
+    mean over layers: eq. 5 with equal weights.
     """
     distance: Tensor = _GramDistance.apply(_rows(features), target)
     return distance

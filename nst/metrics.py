@@ -17,7 +17,7 @@ from torch import Tensor
 
 from nst import images, malloc
 from nst.layers import LAYERS
-from nst.losses import content_loss, gram_matrix, style_loss
+from nst.losses import content_loss, gram_distance, gram_matrix
 from nst.style_metrics import colour_distance, projected, sliced_wasserstein
 from nst.vgg import Encoder
 from nst.weights import vgg19
@@ -42,8 +42,7 @@ def style_distance(picture: Tensor, style: Tensor, weights: str) -> float:
     """
     grams = {name: gram_matrix(features) for name, features in _walk(style, weights, STYLE_LAYERS)}
     return fmean(
-        style_loss({name: features}, {name: grams[name]}).item()
-        for name, features in _walk(picture, weights, STYLE_LAYERS)
+        gram_distance(features, grams[name]).item() for name, features in _walk(picture, weights, STYLE_LAYERS)
     )
 
 
@@ -73,7 +72,7 @@ def distances(picture: Tensor, content: bytes | None, style: bytes | None, weigh
         if target is not None and name == CONTENT_LAYER:
             content_found = content_loss(features, target).item()
         if painted is not None and name in STYLE_LAYERS:
-            styles.append(style_loss({name: features}, {name: painted.grams[name]}).item())
+            styles.append(gram_distance(features, painted.grams[name]).item())
             wasserstein.append(sliced_wasserstein({name: features}, {name: painted.projected[name]}))
         del features
     return Distances(

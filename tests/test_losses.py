@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.autograd import gradcheck
 
-from nst.losses import content_loss, gram_matrix, style_loss, total_variation
+from nst.losses import content_loss, gram_distance, gram_matrix, total_variation
 
 SHAPES = st.tuples(st.integers(1, 3), st.integers(1, 5), st.integers(2, 6), st.integers(2, 6))
 SEEDS = st.integers(0, 2**32)
@@ -117,22 +117,19 @@ class TestContentLoss:
         assert not content_loss(blank + 1e-20, blank).isnan()
 
 
-class TestStyleLoss:
-    """The mean over layers of |G − A|² / |A|²."""
+class TestGramDistance:
+    """|G − A|² / |A|², of each picture."""
 
     def test_by_hand(self) -> None:
-        # One channel: G is the mean square.  Layer a: G = 5/2, A = 1: (3/2)² / 1 = 9/4.  Layer b: G = 4, A = 2: 1.
-        features = {"a": torch.tensor([[[[1.0, 2.0]]]]), "b": torch.tensor([[[[2.0, 2.0]]]])}
-        targets = {"a": torch.tensor([[[1.0]]]), "b": torch.tensor([[[2.0]]])}
-        assert style_loss(features, targets).tolist() == pytest.approx([(9 / 4 + 1) / 2])
-        assert style_loss(features, {"b": targets["b"]}).tolist() == pytest.approx([1])
+        # One channel: G is the mean square.  First picture: G = 5/2, A = 1: (3/2)² / 1 = 9/4.  Second: G = 4, A = 2: 1.
+        features = torch.tensor([[[[1.0, 2.0]]], [[[2.0, 2.0]]]])
+        targets = torch.tensor([[[1.0]], [[2.0]]])
+        assert gram_distance(features, targets).tolist() == pytest.approx([9 / 4, 1])
 
     def test_of_a_picture_turned_over_is_zero(self) -> None:
-        features = {"a": activations((1, 4, 5, 6), 0), "b": activations((1, 8, 2, 3), 1)}
-        targets = {name: gram_matrix(feature) for name, feature in features.items()}
-        turned = {name: feature.flip(2, 3) for name, feature in features.items()}
-        assert style_loss(turned, targets).item() < 1e-24
-        assert style_loss({name: 0 * f for name, f in features.items()}, targets).item() == pytest.approx(1)
+        features = activations((1, 4, 5, 6), 0)
+        assert gram_distance(features.flip(2, 3), gram_matrix(features)).item() < 1e-24
+        assert gram_distance(0 * features, gram_matrix(features)).item() == pytest.approx(1)
 
 
 class TestTotalVariation:
@@ -168,5 +165,5 @@ def test_gradients_are_exact(seed: int) -> None:
     target = activations(shape, seed + 1)
     assert gradcheck(gram_matrix, features)
     assert gradcheck(lambda x: content_loss(x, target), features)
-    assert gradcheck(lambda x: style_loss({"a": x}, {"a": gram_matrix(target)}), features)
+    assert gradcheck(lambda x: gram_distance(x, gram_matrix(target)), features)
     assert gradcheck(total_variation, features)

@@ -41,7 +41,8 @@ def place(precision: "Precision") -> Place:
 
     from nst import run
 
-    return Place(run.platform(precision), torch.__version__, run.engine_digest())
+    # Plain text, as Dask's scheduler unpacks it and torch's own class would have it import torch.
+    return Place(run.platform(precision), str(torch.__version__), run.engine_digest())
 
 
 class Given(NamedTuple):

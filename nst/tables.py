@@ -1,4 +1,4 @@
-"""quality.csv, timing.csv, metrics.json and headline.json: the tables each study writes."""
+"""quality.csv, timing.csv, metrics.json and headline.json, which each study writes; and what the gallery goes by."""
 
 import csv
 import json
@@ -49,6 +49,20 @@ def write_headline(values: Mapping[str, float | str | None], folder: Path) -> No
     _write_json(values, folder / "headline.json")
 
 
+def write_recommended(content_layer: str, style_layers: str, folder: Path) -> None:
+    """recommended.json: the layers that the transfer study recommends, and nothing else.
+
+    It is what the gallery depends on: other numbers of the study may change, and the gallery need not run again.
+    """
+    _write_json({"content_layer": content_layer, "style_layers": style_layers}, folder / "recommended.json")
+
+
+def read_recommended(folder: Path) -> tuple[str, str]:
+    """What `write_recommended` wrote into a study's folder: content layer, style layers."""
+    found = _read_json(folder / "recommended.json")
+    return found["content_layer"], found["style_layers"]
+
+
 def distances(result: Result) -> dict[str, float]:
     """The distances of a result to its originals, as columns; those it has."""
     found = {name: getattr(result.quality, name) for name in DISTANCES}
@@ -70,7 +84,7 @@ def read_csv(path: Path) -> list[dict[str, str]]:
 
 def read_metrics(folder: Path) -> dict[str, Any]:
     """What `write_metrics` wrote into a study's folder."""
-    return json.loads((folder / "metrics.json").read_text("utf-8"))  # type: ignore[no-any-return]
+    return _read_json(folder / "metrics.json")
 
 
 def flat(values: Any, prefix: str = "") -> dict[str, Any]:
@@ -81,6 +95,10 @@ def flat(values: Any, prefix: str = "") -> dict[str, Any]:
     for key, value in values.items():
         found |= flat(value, f"{prefix}.{key}" if prefix else str(key))
     return found
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text("utf-8"))  # type: ignore[no-any-return]
 
 
 def _write_json(values: Mapping[str, Any], path: Path) -> None:

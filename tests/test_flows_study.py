@@ -46,6 +46,7 @@ def test_writes_its_folder(checkout: Checkout) -> None:
         "images",
         "metrics.json",
         "quality.csv",
+        "recommended.json",
         "timing.csv",
     }
     assert len(list((folder / "images").iterdir())) == len(checkout.finished()) == 4

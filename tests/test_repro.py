@@ -22,6 +22,7 @@ from flows_support import (
     wait_for,
 )
 
+from nst import tables
 from nst.params import STUDIES, Settings
 
 # The environment these tests run in stands for the one that `make` would build.
@@ -71,8 +72,7 @@ def test_repro_from_nothing_to_the_report(checkout: Checkout) -> None:
         assert time.monotonic() - began < 10  # 2 s on an idle machine
     assert checkout.finished() == finished
 
-    # One changed style window costs its own cells: two content layers, so two jobs; and the gallery, if it
-    # was this window that the transfer study had recommended.
+    # One changed style window costs its own cells: two content layers, so two jobs.
     set_params(checkout, {"transfer": {"style_windows": ["1-2", "2-4"]}})
     output = checkout.run("dvc", "repro", "transfer")
     assert "Running stage 'transfer'" in output
@@ -85,6 +85,27 @@ def test_repro_from_nothing_to_the_report(checkout: Checkout) -> None:
     assert "reports/transfer/quality.csv" in taken
     assert not [name for name in taken if "/images/" in name]
     assert "reports/index.html" not in taken
+
+
+@pytest.mark.timeout(300)
+def test_the_gallery_runs_again_for_another_choice_and_for_nothing_else_of_the_grid(checkout: Checkout) -> None:
+    checkout.run("dvc", "repro", "gallery")
+    transfer, finished = checkout.path / "reports" / "transfer", checkout.finished()
+    before, (layer, layers) = tables.read_metrics(transfer), tables.read_recommended(transfer)
+
+    # Of the whole grid the recommended cell is left: it is the choice once more, all else of the study is another.
+    set_params(checkout, {"transfer": {"content_layers": [layer], "style_windows": [layers]}})
+    output = checkout.run("dvc", "repro", "gallery")
+    assert "Running stage 'transfer'" in output
+    assert "Running stage 'gallery'" not in output
+    assert tables.read_metrics(transfer) != before
+
+    # The other layer is left, which is then the choice.
+    (other,) = {"conv1_2", "conv2_2"} - {layer}
+    set_params(checkout, {"transfer": {"content_layers": [other]}})
+    checkout.run("dvc", "repro", "transfer")
+    assert "Running stage 'gallery'" in checkout.run("dvc", "repro", "--dry", "gallery")
+    assert checkout.finished() == finished
 
 
 def imported(path: Path) -> set[str]:

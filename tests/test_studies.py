@@ -207,8 +207,7 @@ class TestGallery:
 
     def test_takes_the_recommended_layers(self, whole: Params, tmp_path: Path) -> None:
         (tmp_path / "transfer").mkdir()
-        found = {"content_layer": "conv3_2", "style_layers": "2-6"}
-        tables.write_metrics({"recommended": found}, tmp_path / "transfer")
+        tables.write_recommended("conv3_2", "2-6", tmp_path / "transfer")
         jobs = studies.load("gallery").jobs(studies.resolve(whole, tmp_path), {})
         assert {(job.content_layers, job.style_layers) for job in jobs} == {(("conv3_2",), LAYERS[1:6])}
         assert {job.size for job in jobs} == {whole.size, whole.gallery.favourite_size}
@@ -216,9 +215,7 @@ class TestGallery:
 
     def test_layers_that_are_named_are_kept(self, whole: Params, tmp_path: Path) -> None:
         (tmp_path / "transfer").mkdir()
-        tables.write_metrics(
-            {"recommended": {"content_layer": "conv3_2", "style_layers": "1,3"}}, tmp_path / "transfer"
-        )
+        tables.write_recommended("conv3_2", "1,3", tmp_path / "transfer")
         named = whole.model_copy(update={"gallery": whole.gallery.model_copy(update={"content_layer": "conv1_1"})})
         gallery = studies.resolve(named, tmp_path).gallery
         assert (gallery.content_layer, gallery.style_layers) == ("conv1_1", ("conv1_1", "conv2_1"))
@@ -341,6 +338,7 @@ class TestFolders:
             (quality["content_layer"] == chosen["content_layer"]) & (quality["style_layers"] == chosen["style_layers"])
         ]
         assert row["content_distance"].tolist() == pytest.approx([chosen["content_distance"]], rel=1e-5)
+        assert tables.read_recommended(reports / "transfer") == (chosen["content_layer"], chosen["style_layers"])
         assert found["cells"] == len(quality) == 8
 
     def test_the_film_shows_its_frames_and_the_result(self, reports: Path) -> None:

@@ -51,16 +51,15 @@ def resolve(params: Params, reports: Path) -> Params:
     Where the transfer study has not run yet, "recommended" stays; the gallery then refuses to start.
     """
     gallery = params.gallery
-    if RECOMMENDED not in (gallery.content_layer, gallery.style_layers) or not (reports / "transfer").is_dir():
+    if RECOMMENDED not in (gallery.content_layer, gallery.style_layers):
         return params
     try:
-        found = tables.read_metrics(reports / "transfer")["recommended"]
-        layer, layers = found["content_layer"], parse_layers(found["style_layers"].split(","))
+        layer, layers = tables.read_recommended(reports / "transfer")
     except (OSError, ValueError, KeyError):
         return params
     changes: dict[str, Any] = {}
     if gallery.content_layer == RECOMMENDED:
         changes["content_layer"] = layer
     if gallery.style_layers == RECOMMENDED:
-        changes["style_layers"] = layers
+        changes["style_layers"] = parse_layers(layers.split(","))
     return params.model_copy(update={"gallery": gallery.model_copy(update=changes)})

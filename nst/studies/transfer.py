@@ -127,6 +127,7 @@ def write(params: Params, results: Mapping[Job, Result], data: Path, folder: Pat
         },
         folder,
     )
+    tables.write_recommended(cell.content_layer, cell.window, folder)
     tables.write_metrics(
         {
             "recommended": {

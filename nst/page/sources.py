@@ -1,5 +1,6 @@
 """Where the page's pictures come from: files of the studies, and the originals."""
 
+import functools
 from pathlib import Path
 from typing import Literal
 
@@ -43,8 +44,14 @@ def result(reports: Path, study: str, run: Run) -> Picture:
 
 def original(data: Path, kind: Literal["content", "style"], name: str, title: str) -> Shown:
     """One of the pictures that were studied, under a title."""
-    picture = thumbnail(images.read(images.find(data / kind, name)))
-    return Shown(picture, f"The {kind} picture, {name}.", title)
+    path = images.find(data / kind, name)
+    return Shown(_small(path, path.stat().st_mtime_ns), f"The {kind} picture, {name}.", title)
+
+
+@functools.lru_cache(maxsize=32)
+def _small(path: Path, _modified: int) -> Picture:
+    """An original's picture: it is shown in several places, and is large to read."""
+    return thumbnail(images.read(path))
 
 
 def pair(data: Path, content: str, style: str) -> tuple[Shown, Shown]:

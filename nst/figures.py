@@ -3,7 +3,6 @@
 Drawn the same to the byte from the same results.
 """
 
-import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -147,7 +146,7 @@ def heat_map(
     middle = (shown.min() + shown.max()) / 2
     for (r, c), value in np.ndenumerate(values):
         colour = "black" if shown[r, c] > middle else "white"
-        axes.text(c, r, f"{value:.2f}", ha="center", va="center", fontsize=7, color=colour)
+        axes.text(c, r, f"{value:.2f}", ha="center", va="center", fontsize=7, color=colour, in_layout=False)
     if mark is not None:
         axes.add_patch(Rectangle((mark[1] - 0.5, mark[0] - 0.5), 1, 1, fill=False, edgecolor="red", linewidth=2))
     axes.set_xticks(range(len(column_labels)), column_labels, fontsize=8)
@@ -254,18 +253,18 @@ def plain_ticks(axis: "Axis") -> None:
 
 
 def _figure(width: float, height: float) -> "Figure":
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(width, height), layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure
+    return Figure(figsize=(width, height), dpi=100, layout="constrained")
 
 
 def _save_plot(figure: "Figure", path: Path) -> None:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
     path.parent.mkdir(parents=True, exist_ok=True)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=100, metadata={"Software": None})
+    canvas = FigureCanvasAgg(figure)
+    # Once, where `savefig` draws twice to the same end.
+    canvas.draw()  # type: ignore[no-untyped-call]
+    drawn = Image.fromarray(np.asarray(canvas.buffer_rgba()))  # type: ignore[no-untyped-call]
     # 128 colours are enough for a plot, and a third of the bytes.
-    with Image.open(buffer) as plot:
-        plot.convert("RGB").quantize(128).save(path, "PNG", optimize=True)
+    drawn.convert("RGB").quantize(128).save(path, "PNG", optimize=True)

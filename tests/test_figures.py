@@ -151,6 +151,16 @@ def test_plots_are_drawn_the_same_to_the_byte(tmp_path: Path, name: str) -> None
     assert (pixels[0] == 255).all()  # on white
 
 
+def test_long_labels_of_a_plot_have_room(tmp_path: Path) -> None:
+    figures.heat_map(
+        np.array([[1.0, 2.0]]), ["█" * 20], ["1-5", "2-6"],
+        title="title", x_label="columns", y_label="rows", path=tmp_path / "plot.png",
+    )  # fmt: skip
+    with Image.open(tmp_path / "plot.png") as plot:
+        pixels = np.asarray(plot.convert("RGB"))
+    assert (pixels[:, [0, -1]] == 255).all(), "cut at an edge"
+
+
 def test_a_heat_map_is_dark_where_values_are_low(tmp_path: Path) -> None:
     figures.heat_map(
         np.array([[0.01, 100.0]]), ["a"], ["1-5", "2-6"], title="t", x_label="x", y_label="y", path=tmp_path / "a.png"

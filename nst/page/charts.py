@@ -36,6 +36,9 @@ _NAMES = {
 _STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "font.size": 8,
+    "figure.facecolor": "none",
+    "figure.edgecolor": "none",
+    "axes.facecolor": "none",
     "text.color": _INK,
     "axes.edgecolor": _LINE,
     "axes.labelcolor": _SOFT,
@@ -43,6 +46,7 @@ _STYLE: dict[Any, Any] = {
     "axes.spines.right": False,
     "axes.titlelocation": "left",
     "axes.titlesize": 9,
+    "axes.titley": 1.0,  # told, it is not looked for, which takes long
     "axes.titleweight": "bold",
     "xtick.color": _LINE,
     "ytick.color": _LINE,
@@ -168,10 +172,12 @@ def _axes(width: float, height: float) -> "tuple[Figure, Axes]":
 def _inline(figure: "Figure", label: str, points: Sequence[Point]) -> str:
     """The figure as an SVG element of the page, its points as links."""
     from matplotlib import rc_context
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
 
     buffer = io.BytesIO()
     with rc_context({"svg.hashsalt": label}):
-        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+        # Once, where `savefig` draws twice to the same end.
+        FigureCanvasSVG(figure).print_svg(buffer, metadata={"Date": None, "Creator": None})  # type: ignore[no-untyped-call]
     root = ElementTree.fromstring(buffer.getvalue())
     for name in ("width", "height", "version"):
         root.attrib.pop(name, None)

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from PIL import Image
 
+from nst.figures import webp
+
 LONGEST = 192
 """Longest side of most pictures, px: that of a study's default size, so that they are shown as they are."""
 
@@ -54,9 +56,7 @@ def thumbnail(picture: Image.Image, longest: int = LONGEST, quality: int = 80) -
     """A picture as WebP, scaled down to `longest` px at most."""
     small = picture.convert("RGB")
     small.thumbnail((longest, longest), Image.Resampling.LANCZOS)
-    buffer = io.BytesIO()
-    small.save(buffer, "WEBP", quality=quality, method=4)
-    return Picture(_uri(buffer.getvalue(), "image/webp"), *small.size)
+    return Picture(_uri(webp(small, quality), "image/webp"), *small.size)
 
 
 def frames(path: Path) -> dict[int, Picture]:

@@ -43,6 +43,8 @@ class Timing:
     """From the start picture (included) to the last iteration; reading weights and the metrics are not in it."""
     start_seconds: float
     """Of these, making the start picture (AdaIN's forward pass)."""
+    all_seconds: float
+    """With all else that was done for the job: what it aims at, a warm-up if it had one, its metrics."""
     iterations: int
     evaluations: int
     """Forward and backward passes; L-BFGS may need several in one iteration."""

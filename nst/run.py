@@ -171,6 +171,7 @@ def run_jobs(
         raise ValueError("the jobs of a batch must be of one kind: see nst.batches.kind")
     if threads is not None:
         torch.set_num_threads(threads)
+    began = time.perf_counter()
     first = jobs[0]
     where = platform(first.precision)
     device = _device(where)
@@ -193,22 +194,26 @@ def run_jobs(
     for film, start in zip(films, starts, strict=True):
         film.see(0, lambda start=start: start.picture)  # type: ignore[misc]
     outcomes = optimise(_pictures(starts), iterations=first.iterations, tolerance=first.tolerance, on_iteration=watch)
+    shared = (time.perf_counter() - began) / len(jobs)
     environment = _environment(first, where)
     results = []
     for number, (job, outcome) in enumerate(zip(jobs, outcomes, strict=True)):
+        began = time.perf_counter()
         saved = decode(outcome.picture)
+        png = images.to_png(saved)
         own = functools.partial(objective, numbers=[number])
-        results.append(
-            Result(
-                job=job,
-                png=images.to_png(saved),
-                frames=tuple(films[number].frames),
-                losses=outcome.losses,
-                quality=_quality(job, saved, inputs[number], own, device, pixel_metrics=pixel_metrics),
-                timing=_timing(outcome, starts[number].seconds, device, len(jobs)),
-                environment=environment,
-            )
+        quality = _quality(job, saved, inputs[number], own, device, pixel_metrics=pixel_metrics)
+        timing = Timing(
+            seconds=starts[number].seconds + outcome.seconds,
+            start_seconds=starts[number].seconds,
+            all_seconds=shared + time.perf_counter() - began,
+            iterations=len(outcome.losses),
+            evaluations=outcome.evaluations,
+            peak_memory_mb=_peak_memory_mb(device),
+            elapsed=tuple(starts[number].seconds + seconds for seconds in outcome.elapsed),
+            batch=len(jobs),
         )
+        results.append(Result(job, png, tuple(films[number].frames), outcome.losses, quality, timing, environment))
     return results
 
 
@@ -386,18 +391,6 @@ def decode(tensor: "Tensor") -> "Image.Image":
 
     array = (tensor[0].clamp(0, 1) * 255).round().byte().permute(1, 2, 0).cpu().numpy()
     return Image.fromarray(array)
-
-
-def _timing(outcome: "Outcome", start_seconds: float, device: "torch.device", batch: int) -> Timing:
-    return Timing(
-        seconds=start_seconds + outcome.seconds,
-        start_seconds=start_seconds,
-        iterations=len(outcome.losses),
-        evaluations=outcome.evaluations,
-        peak_memory_mb=_peak_memory_mb(device),
-        elapsed=tuple(start_seconds + seconds for seconds in outcome.elapsed),
-        batch=batch,
-    )
 
 
 def _environment(job: Job, where: Platform) -> Environment:

@@ -135,6 +135,7 @@ def _timing(result: Result) -> dict[str, Any]:
         "job": result.job.name,
         "seconds": timing.seconds,
         "seconds_per_iteration": timing.seconds_per_iteration,
+        "all_seconds": timing.all_seconds,
         "evaluations": timing.evaluations,
         "peak_memory_mb": timing.peak_memory_mb,
         "batch": timing.batch,

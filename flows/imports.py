@@ -28,6 +28,8 @@ worker.load(
         *(f"nst.studies.{name}" for name in STUDIES),
         "pandas",
         "matplotlib.backends.backend_agg",
+        "matplotlib.backends.backend_svg",
+        "jinja2",
     )
 )
 Image.init()  # its formats

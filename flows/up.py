@@ -7,12 +7,14 @@ command's exit code is passed on.
 """
 
 import argparse
+import importlib
 import json
 import os
 import re
 import socket
 import subprocess
 import tempfile
+import threading
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import asdict
@@ -21,6 +23,7 @@ from pathlib import Path
 import psutil
 
 from flows import api, command, lending, lock, processes, settings, sharing, warm
+from flows.errors import ClusterError
 from nst.errors import NSTError
 
 _LAST_WORDS = 15.0
@@ -70,7 +73,7 @@ class _Lender:
         self._where = where
         self._server: api.Server | None = None
         self._services: sharing.Services | None = None
-        self._began = False
+        self._preparing: threading.Thread | None = None
 
     def lend(self, borrower: socket.socket) -> None:
         """Gives a borrower what it asks for."""
@@ -85,17 +88,26 @@ class _Lender:
                 borrower.sendall(json.dumps(self._lent()).encode() + b"\n")
 
     def _begin(self) -> None:
-        """Starts what takes seconds, all of it side by side."""
-        if self._began:
+        """Starts what takes seconds, two at a time; waits for none of it."""
+        if self._preparing is not None:
             return
-        self._began = True
         warm.start()
         self._stack.callback(warm.stop)
         if not os.environ.get(api.API):
             self._server = self._stack.enter_context(api.temporary_server())
-        from flows import fanout  # noqa: F401  (what jobs are made of, which Dask's scheduler will unpack here)
+        self._preparing = threading.Thread(target=self._prepare, name="prepare", daemon=True)
+        self._preparing.start()
+
+    def _prepare(self) -> None:
+        """Imports what jobs are made of and Dask's scheduler will unpack here, once the server needs its core less."""
+        if self._server is not None:
+            with suppress(ClusterError):  # told when somebody asks for the services
+                self._server.wait(self._where.server_timeout)
+        importlib.import_module("flows.fanout")
 
     def _lent(self) -> dict[str, str]:
+        assert self._preparing is not None, "somebody asked"
+        self._preparing.join()
         try:
             if self._services is None:
                 own = sharing.own(self._where, self._where.local_workers, self._server)

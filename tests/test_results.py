@@ -23,7 +23,8 @@ QUALITY_COLUMNS = [
     "image",
 ]  # fmt: skip
 TIMING_COLUMNS = [
-    "job", "seconds", "seconds_per_iteration", "all_seconds", "evaluations", "peak_memory_mb", "batch", "device", "precision",
+    "job", "seconds", "seconds_per_iteration", "all_seconds", "evaluations", "peak_memory_mb", "batch", "device",
+    "precision",
 ]  # fmt: skip
 
 

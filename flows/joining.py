@@ -35,8 +35,11 @@ class Joiner(Generic[T, R]):
         self._waiting: list[_Ticket[T, R]] = []
         self._turn = threading.Lock()
 
-    def __call__(self, item: T, kind: Hashable, most: int) -> R:
-        """The result of `item`, which ran in a batch of at most `most` items of its kind.
+    def __call__(self, item: T, kind: Hashable, most: Callable[[], int]) -> R:
+        """The result of `item`, which ran in a batch of items of its kind.
+
+        Args:
+            most: how many at most; asked when nothing else runs.
 
         Raises:
             Exception: what `run` raised for the item alone.  A batch for which it raises, as one that is too large for
@@ -47,7 +50,7 @@ class Joiner(Generic[T, R]):
         with self._turn:
             if not ticket.done:
                 others = [other for other in self._waiting if other.kind == kind and other is not ticket]
-                self._do([ticket, *others[: most - 1]])
+                self._do([ticket, *others[: most() - 1]])
         if ticket.error is not None:
             raise ticket.error
         assert ticket.result is not None

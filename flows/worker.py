@@ -61,11 +61,24 @@ def run(given: Given, batch: int | None) -> "Result":
         batch: the most jobs to run together, if that was set.
     """
     from nst import batches
+
+    kind = batches.kind(given.job, given.inputs.shape)
+    return _together(given, (kind, given.threads, given.warm_up), lambda: batch or _fitting(given))
+
+
+def _fitting(given: Given) -> int:
+    """Jobs like this one that run together: on a GPU as many as its free memory is good for, on a CPU one."""
+    import torch
+
+    from nst import images, memory
     from nst.run import platform
 
-    most = batch or (GPU_BATCH if platform(given.job.precision).device == "cuda" else 1)
-    kind = batches.kind(given.job, given.inputs.shape)
-    return _together(given, (kind, given.threads, given.warm_up), most)
+    where = platform(given.job.precision)
+    if where.device != "cuda":
+        return 1
+    free = torch.cuda.mem_get_info()[0] + torch.cuda.memory_reserved() - torch.cuda.memory_allocated()
+    width, height = images.png_size(given.inputs.shape)
+    return memory.fitting(given.job, height, width, where.precision, free, most=GPU_BATCH)
 
 
 def _run_batch(batch: Sequence[Given]) -> "Sequence[Result]":

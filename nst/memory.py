@@ -34,6 +34,14 @@ def estimate(job: Job, height: int, width: int, precision: str, batch: int = 1) 
     return most + (_ADAIN if job.init == "adain" else 0)
 
 
+def fitting(job: Job, height: int, width: int, precision: str, free: float, *, most: int) -> int:
+    """How many jobs like this one fit into `free` bytes as one batch: from 1, which has to be tried, to `most`.
+
+    For a GPU it is a guess on the safe side, as the estimate is of a CPU's process, libraries and all.
+    """
+    return next((b for b in range(most, 1, -1) if estimate(job, height, width, precision, b) <= free), 1)
+
+
 def available() -> float:
     """Bytes that processes of this machine can still have."""
     return float(psutil.virtual_memory().available)

@@ -30,9 +30,9 @@ def brought(work: Work, numbers: Sequence[int], most: int) -> list[int | Excepti
     """0 runs first; then, all at once, the numbers.  Kinds are odd and even."""
     joiner = Joiner(work)
     with ThreadPoolExecutor(len(numbers) + 1) as threads:
-        futures = [threads.submit(joiner, 0, "even", most)]
+        futures = [threads.submit(joiner, 0, "even", lambda: most)]
         assert work.first_runs.wait(20)
-        futures += [threads.submit(joiner, n, "odd" if n % 2 else "even", most) for n in numbers]
+        futures += [threads.submit(joiner, n, "odd" if n % 2 else "even", lambda: most) for n in numbers]
         while len(joiner._waiting) < len(futures):
             threading.Event().wait(0.01)
         work.go_on.set()

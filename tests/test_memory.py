@@ -51,6 +51,13 @@ def test_what_needs_more() -> None:
     assert memory.estimate(make_job(init="adain"), 512, 512, "bfloat16") > least
 
 
+def test_a_batch_is_as_large_as_fits() -> None:
+    job = make_job()
+    of_four, of_five = (memory.estimate(job, 512, 512, "bfloat16", batch) for batch in (4, 5))
+    for free, batch in ((0.0, 1), (of_four, 4), ((of_four + of_five) / 2, 4), (of_five, 5), (1e12, 16)):
+        assert memory.fitting(job, 512, 512, "bfloat16", free, most=16) == batch
+
+
 def test_the_size_that_is_named_fits_and_the_next_does_not() -> None:
     free = 4e9
     with pytest.raises(CapacityError) as caught:

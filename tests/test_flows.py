@@ -7,12 +7,14 @@ import json
 import os
 import pickle
 import signal
+import sqlite3
 import ssl
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import ClassVar
@@ -21,7 +23,7 @@ import pytest
 from engine_support import make_job
 from flows_support import ROOT, alive, family, wait_for
 
-from flows import api, cache, cluster, processes, settings, sharing, study, worker
+from flows import api, cache, cluster, database, processes, settings, sharing, study, worker
 from flows.errors import ClusterError
 from nst import params, studies
 from nst.errors import ResultError
@@ -180,6 +182,26 @@ class TestProcesses:
         members = family(parent.pid)
         processes.stop(parent, grace=1.0)
         assert not alive(members)
+
+
+class TestDatabase:
+    """The empty database that Prefect's server starts from."""
+
+    def test_is_made_by_prefect_and_laid_out_once(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(sys, "prefix", str(tmp_path / "venv"))
+        home = tmp_path / "home"
+        home.mkdir()
+        database.lay_out(home)
+        assert not list(home.iterdir())  # none was made: Prefect will
+        database.main()
+        database.lay_out(home)
+        found = home / "prefect.db"
+        with closing(sqlite3.connect(found)) as connection:
+            assert connection.execute("SELECT count(*) FROM alembic_version").fetchone() == (1,)
+            assert connection.execute("SELECT count(*) FROM flow_run").fetchone() == (0,)
+        found.write_text("in use")
+        database.lay_out(home)
+        assert found.read_text() == "in use"
 
 
 class TestUp:

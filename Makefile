@@ -44,7 +44,7 @@ data: data.dvc | $(INSTALLED)
 
 # $$PPID is this make: when it goes, whatever was started goes too.
 repro: $(INSTALLED) data
-	@exec env NST_OWNER=$$PPID python -m flows.up -- dvc repro
+	@exec env NST_OWNER=$$PPID python -m flows.up --early -- dvc repro
 
 compare: $(INSTALLED)
 	@python -m flows.compare '$(REV)'

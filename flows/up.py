@@ -17,7 +17,7 @@ import tempfile
 import threading
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import psutil
@@ -30,17 +30,28 @@ _LAST_WORDS = 15.0
 """Seconds that a command gets to end by itself after Ctrl-C."""
 
 
-def parse(argv: Sequence[str] | None = None) -> list[str]:
+@dataclass(frozen=True)
+class Arguments:
+    """What the command line asks for."""
+
+    command: list[str]
+    early: bool
+
+
+def parse(argv: Sequence[str] | None = None) -> Arguments:
     """Reads the command line."""
     parser = argparse.ArgumentParser(prog="python -m flows.up", description=__doc__)
+    parser.add_argument(
+        "--early", action="store_true", help="import what studies use at once, for a command that may well run some"
+    )
     parser.add_argument("command", nargs="+", metavar="CMD", help="the command and its arguments, after --")
-    words: list[str] = parser.parse_args(argv).command
-    return words
+    return Arguments(**vars(parser.parse_args(argv)))
 
 
-def run(words: Sequence[str], where: settings.Settings) -> int:
+def run(words: Sequence[str], where: settings.Settings, early: bool = False) -> int:
     """Runs the command, lending it what it asks for, and returns its exit code."""
     with ExitStack() as stack:
+        stack.callback(warm.stop)
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="nst-"))
         line = stack.enter_context(socket.socket(socket.AF_UNIX))
         path = Path(folder) / "lender"
@@ -51,6 +62,8 @@ def run(words: Sequence[str], where: settings.Settings) -> int:
         environment = {**os.environ, lending.LENDER: str(path), processes.OWNER: str(os.getpid())}
         child = processes.start(words, env=environment)
         try:
+            if early:
+                warm.start()
             while child.poll() is None:
                 with suppress(TimeoutError):
                     lender.lend(line.accept()[0])
@@ -92,7 +105,6 @@ class _Lender:
         if self._preparing is not None:
             return
         warm.start()
-        self._stack.callback(warm.stop)
         if not os.environ.get(api.API):
             self._server = self._stack.enter_context(api.temporary_server())
         self._preparing = threading.Thread(target=self._prepare, name="prepare", daemon=True)
@@ -144,11 +156,11 @@ def _is_dvc(pid: int) -> bool:
 
 def main() -> int:
     """The command."""
-    words = parse()
+    arguments = parse()
     where = settings.load()
     with lock.held("this checkout"):
         forget_dead_locks(settings.ROOT)
-        return run(words, where)
+        return run(arguments.command, where, arguments.early)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ import gc
 import importlib
 import platform
 import signal
+import threading
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -127,3 +128,25 @@ def dask_setup(_worker: Any) -> None:
     malloc.keep_freed_memory()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     load(MODULES)
+    threading.Thread(target=_warm_up, name="warm up", daemon=True).start()
+
+
+def _warm_up() -> None:
+    """Has the weights read and the networks laid out, or a GPU woken, while the study is finding its first job."""
+    with suppress(Exception):  # what is wrong here will be wrong for the first real job too, which can tell
+        run(small_job(), batch=1)
+
+
+def small_job() -> Given:
+    """A job that nobody wants the result of: a few pixels, one iteration, and all networks."""
+    from PIL import Image
+
+    from nst import images
+    from nst.params import Settings
+    from nst.run import Inputs
+
+    png = images.to_png(Image.radial_gradient("L").resize((32, 32)).convert("RGB"))
+    job = Settings.model_validate({"size": 32, "iterations": 1}).job(
+        "transfer", content="none", style="none", content_layers=("conv4_2",), style_layers=("conv5_1",)
+    )
+    return Given(job, Inputs(png, png), threads=1, warm_up=False)

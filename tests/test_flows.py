@@ -345,6 +345,11 @@ class TestWorkers:
         with pytest.raises(fanout.WorkerError, match="let all workers be of one kind"):
             fanout.run_one(job.title, order, threads=1, alone=False, batch=None)
 
+    def test_the_job_that_warms_up_runs(self) -> None:
+        result = worker.run(worker.small_job(), batch=1)
+        assert result.quality.style_distance is not None
+        assert result.quality.ssim is not None
+
 
 class TestAddresses:
     """Services given by address that do not answer."""

@@ -1,6 +1,7 @@
 """The transfer study as a matrix of pictures, with heat maps and a trade-off that show the same cells."""
 
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -82,10 +83,12 @@ def grid(params: Params, results: Results, reports: Path, data: Path) -> Grid:
     """The transfer study's pictures and numbers by layer and window."""
     study, section = results.studies["transfer"], params.transfer
     runs = {(str(run.content_layer), str(run.style_layers)): run for run in study.runs}
-    cells = {
-        place: _cell(run, study.runs, sources.result(reports, study.name, run), study.metrics)
-        for place, run in runs.items()
-    }
+    with ThreadPoolExecutor() as threads:  # reading and encoding take place outside Python
+        pictures = threads.map(lambda run: sources.result(reports, study.name, run), runs.values())
+        cells = {
+            place: _cell(run, study.runs, picture, study.metrics)
+            for (place, run), picture in zip(runs.items(), pictures, strict=True)
+        }
     layers, windows = _axes(runs)
     return Grid(
         windows,

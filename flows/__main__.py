@@ -62,7 +62,10 @@ def main() -> None:
     if len(sys.argv) < 2 or sys.argv[1] not in COMMANDS:
         sys.exit(f"usage: python -m flows {{{','.join(COMMANDS)}}} …")
     module, arguments = f"flows.{sys.argv[1]}", sys.argv[2:]
-    code = hand_over(module, arguments)
+    try:
+        code = hand_over(module, arguments)
+    except KeyboardInterrupt:  # before anything ran
+        from flows.command import INTERRUPTED as code
     if code is not None:
         sys.exit(code)
     sys.argv[1:] = arguments

@@ -93,7 +93,8 @@ class _Lender:
         with borrower, suppress(OSError):  # it may have gone meanwhile
             borrower.settimeout(_LAST_WORDS)
             want = borrower.recv(1)
-            self._begin()
+            if want:
+                self._begin()
             if want == lending.PROCESS:
                 with suppress(EOFError):
                     warm.lend(borrower)

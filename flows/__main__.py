@@ -65,7 +65,9 @@ def main() -> None:
     try:
         code = hand_over(module, arguments)
     except KeyboardInterrupt:  # before anything ran
-        from flows.command import INTERRUPTED as code
+        from flows.command import INTERRUPTED
+
+        code = INTERRUPTED
     if code is not None:
         sys.exit(code)
     sys.argv[1:] = arguments

@@ -75,13 +75,17 @@ def ours(text: str) -> list[psutil.Process]:
     return found
 
 
-def test_a_nanny_brings_a_killed_worker_back(checkout: Checkout, tmp_path: Path, whole: dict[str, bytes]) -> None:
+@pytest.mark.parametrize("whom", ["worker", "fork server"])
+def test_a_nanny_brings_a_killed_worker_back(
+    checkout: Checkout, tmp_path: Path, whole: dict[str, bytes], whom: str
+) -> None:
     process = checkout.start([*STUDY, *reports(tmp_path)], **there(tmp_path))
     with killed_at_the_end(process):
         assert wait_for(lambda: bool(stamps(tmp_path)), every=0.02)
-        workers = [member for member in family(process.pid) if "spawn_main" in " ".join(member.cmdline())]
+        forked = [member for member in family(process.pid) if "forkserver" in " ".join(member.cmdline())]
+        server, *workers = sorted(forked, key=lambda member: member.ppid() != process.pid)
         assert len(workers) == 2
-        workers[0].kill()
+        (server if whom == "fork server" else workers[0]).kill()
         output, _ = process.communicate(timeout=120)
     assert process.returncode == 0, output
     assert written(tmp_path / "reports" / "transfer") == whole

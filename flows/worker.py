@@ -138,7 +138,7 @@ def _warm_up() -> None:
 
 
 def small_job() -> Given:
-    """A job that nobody wants the result of: a few pixels, one iteration, and all networks."""
+    """A job that nobody wants the result of: a few pixels, one iteration, the networks of optimising and of metrics."""
     from PIL import Image
 
     from nst import images

@@ -2,7 +2,8 @@
 
 Against `conv2d`, `relu` and `max_pool2d` with autograd: weights are laid out once and not in every call, the gradients
 of tapped layers are added inside the convolution that they meet, and a ReLU before a max pooling is undone behind it,
-on a quarter of the values.
+on a quarter of the values.  In float32, where multiplications are what takes the time, most layers are computed by
+`nst.winograd`.
 """
 
 import functools
@@ -13,6 +14,8 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from nst import winograd
 
 
 class FusedVGG:
@@ -35,9 +38,9 @@ class FusedVGG:
     ) -> None:
         self._pooled = pooled
         self._maximum = maximum
-        self._kernels = [_pack(kernel.to(dtype)) for kernel in kernels]
+        self._kernels = [_Kernel(kernel.to(dtype)) for kernel in kernels]
         self._biases = [bias.to(dtype) for bias in biases]
-        self._backward_kernels: dict[int, Tensor] = {}
+        self._backward_kernels: dict[int, _Kernel] = {}
 
     def __call__(self, x: Tensor, taps: Sequence[int]) -> tuple[Tensor, ...]:
         """The activations of the layers `taps`, which ascend, for x (B, 3, H, W) in channels_last."""
@@ -59,7 +62,7 @@ class FusedVGG:
 
     def convolve(self, index: int, x: Tensor) -> Tensor:
         """ReLU(convolution `index` of x)."""
-        return _convolution(x, self._kernels[index], self._biases[index], "relu")
+        return self._kernels[index].convolve(x, self._biases[index])
 
     def convolve_back(self, index: int, gradient: Tensor, plus: Tensor | None) -> Tensor:
         """From the gradient before the ReLU to that of the convolution's input, plus `plus`.
@@ -67,15 +70,8 @@ class FusedVGG:
         It is the convolution with the kernel turned by 180° and its channels swapped.
         """
         if index not in self._backward_kernels:  # made at the first use: metrics and targets need no gradient
-            turned = self._kernels[index].to_dense().flip(2, 3).transpose(0, 1)
-            self._backward_kernels[index] = _pack(turned)
-        kernel = self._backward_kernels[index]
-        if plus is None:
-            return _convolution(gradient, kernel, None, "none")
-        plus = plus.contiguous(memory_format=torch.channels_last)
-        return torch.ops.mkldnn._convolution_pointwise.binary(  # type: ignore[no-any-return]
-            gradient, plus, kernel, None, [1, 1], [1, 1], [1, 1], 1, "add", 1.0, None, [], None
-        )
+            self._backward_kernels[index] = self._kernels[index].turned()
+        return self._backward_kernels[index].convolve_plus(gradient, plus)
 
     def pool(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
         """x at half the size, and for a maximum where it was found."""
@@ -176,16 +172,45 @@ def _relu_back_(gradient: Tensor, activations: Tensor | None) -> Tensor:
     )
 
 
-def _pack(kernel: Tensor) -> Tensor:
-    """The kernel laid out as oneDNN wants it, for pictures of any size."""
-    kernel = kernel.contiguous(memory_format=torch.channels_last)
-    return torch.ops.mkldnn._reorder_convolution_weight(kernel, [1, 1], [1, 1], [1, 1], 1)  # type: ignore[no-any-return]
+class _Kernel:
+    """A kernel (O, I, 3, 3), laid out for pictures of any size in the way that is fastest for it."""
 
+    def __init__(self, kernel: Tensor) -> None:
+        self._winograd: Tensor | None = None
+        self._plain = kernel
+        if kernel.dtype == torch.float32 and winograd.pays(kernel):
+            self._winograd = winograd.transformed(kernel)
+        else:
+            kernel = kernel.contiguous(memory_format=torch.channels_last)
+            self._plain = torch.ops.mkldnn._reorder_convolution_weight(kernel, [1, 1], [1, 1], [1, 1], 1)
 
-def _convolution(x: Tensor, kernel: Tensor, bias: Tensor | None, after: str) -> Tensor:
-    return torch.ops.mkldnn._convolution_pointwise(  # type: ignore[no-any-return]
-        x, kernel, bias, [1, 1], [1, 1], [1, 1], 1, after, [], ""
-    )
+    def convolve(self, x: Tensor, bias: Tensor) -> Tensor:
+        """ReLU(convolution of x + bias)."""
+        if self._winograd is not None:
+            return winograd.convolve(x, self._winograd, bias, relu=True)
+        return self._direct(x, bias, "relu")
+
+    def convolve_plus(self, x: Tensor, plus: Tensor | None) -> Tensor:
+        """Convolution of x, plus `plus`."""
+        if self._winograd is not None:
+            found = winograd.convolve(x, self._winograd)
+            return found if plus is None else found.add_(plus)
+        if plus is None:
+            return self._direct(x, None, "none")
+        plus = plus.contiguous(memory_format=torch.channels_last)
+        return torch.ops.mkldnn._convolution_pointwise.binary(  # type: ignore[no-any-return]
+            x, plus, self._plain, None, [1, 1], [1, 1], [1, 1], 1, "add", 1.0, None, [], None
+        )
+
+    def _direct(self, x: Tensor, bias: Tensor | None, after: str) -> Tensor:
+        return torch.ops.mkldnn._convolution_pointwise(  # type: ignore[no-any-return]
+            x, self._plain, bias, [1, 1], [1, 1], [1, 1], 1, after, [], ""
+        )
+
+    def turned(self) -> "_Kernel":
+        """By 180°, and its channels swapped."""
+        plain = self._plain.to_dense() if self._plain.is_mkldnn else self._plain
+        return _Kernel(plain.flip(2, 3).transpose(0, 1))
 
 
 @functools.lru_cache

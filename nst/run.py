@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 ENGINE = (
     "batches", "fused", "images", "init", "jobs", "layers", "lbfgs", "losses", "metrics", "objective", "optimize",
-    "parametrize", "results", "run", "style_metrics", "targets", "vgg", "weights",
+    "parametrize", "results", "run", "style_metrics", "targets", "vgg", "weights", "winograd",
 )  # fmt: skip
 """The modules that a result depends on: a change in one of them makes results stale."""
 
@@ -156,8 +156,8 @@ def run_jobs(
         jobs: of one kind, as `nst.batches.kind` says.
         inputs: their pictures at the jobs' size, from `inputs`.
         threads: torch's threads in this process; None leaves them as they are.
-        warm_up: where this process has not warmed up for such a batch, run two iterations first, so that the times
-            hold no first-use costs.  Later ones have none: their times are the same with and without.
+        warm_up: where this process has not made such starts or steps yet, do so first (of steps two), so that the
+            times hold no first-use costs.  Later ones have none: their times are the same with and without.
         on_iteration: called after each iteration of a picture.
         pixel_metrics: PSNR and SSIM too; the library that computes them takes two seconds to import.
 
@@ -177,9 +177,8 @@ def run_jobs(
     device = _device(where)
     objective = _objective(jobs, inputs, where)
     optimise = _optimiser(first, inputs[0], objective, device)
-    if warm_up and (batch := _kind(jobs, inputs)) not in _warm:
-        optimise(_pictures(_starts(jobs, inputs, device)), iterations=2)
-        _warm.add(batch)
+    if warm_up:
+        _warm_up(jobs, inputs, device, optimise)
 
     films = [_Film(job) for job in jobs]
 
@@ -255,18 +254,29 @@ def _optimiser(
 
 
 _warm: set[Hashable] = set()
-"""Batches, by `_kind`, that this process has warmed up for."""
+"""What this process has done once: steps and starts, as `_kinds` names them."""
 
 
-def _kind(jobs: Sequence[Job], inputs: Sequence[Inputs]) -> Hashable:
-    """What decides which operations a batch takes, on which shapes: for the start of each, the style's as well."""
+def _warm_up(
+    jobs: Sequence[Job], inputs: Sequence[Inputs], device: "torch.device", optimise: "Callable[..., list[Outcome]]"
+) -> None:
+    steps, starts = _kinds(jobs, inputs)
+    if steps in _warm and starts in _warm:
+        return
+    pictures = _pictures(_starts(jobs, inputs, device))
+    if steps not in _warm:
+        optimise(pictures, iterations=2)
+    _warm.update((steps, starts))
+
+
+def _kinds(jobs: Sequence[Job], inputs: Sequence[Inputs]) -> tuple[Hashable, Hashable]:
+    """What decides which operations, on which shapes, the steps of a batch take; and which its starts."""
     import torch
 
-    each = [
-        (job.content_layers, job.style_layers, job.init, given.style and images.png_size(given.style))
-        for job, given in zip(jobs, inputs, strict=True)
-    ]
-    return batches.kind(jobs[0], inputs[0].shape), tuple(each), torch.get_num_threads()
+    kind = batches.kind(jobs[0], inputs[0].shape), torch.get_num_threads()
+    layers = tuple((job.content_layers, job.style_layers) for job in jobs)
+    starts = {(job.init, given.style and images.png_size(given.style)) for job, given in zip(jobs, inputs, strict=True)}
+    return (*kind, layers), (*kind, frozenset(starts))
 
 
 class _Film:

@@ -103,21 +103,25 @@ class TestSameBytes:
         assert [state.iteration for state in seen] == [1, 2, 3, 4]
 
     def test_a_process_warms_up_once_for_jobs_of_a_kind(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        ran = []
-        minimize = optimize.minimize
+        ran: list[int | str] = []
+        minimize, adain = optimize.minimize, init.adain
         monkeypatch.setattr(module, "_warm", set())
         monkeypatch.setattr(optimize, "minimize", lambda *a, **k: ran.append(k["iterations"]) or minimize(*a, **k))
+        monkeypatch.setattr(init, "adain", lambda *a: ran.append("adain") or adain(*a))
 
-        def iterations(**changes: Any) -> list[int]:
+        def done(**changes: Any) -> list[int | str]:
             ran.clear()
             run(dataclasses.replace(JOB, **changes), warm_up=True)
             return list(ran)
 
-        assert iterations() == [2, 4]
-        assert iterations(seed=5, run=1, content_weight=2.0) == [4]
-        for other in ({"init": "adain"}, {"init": "adain", "style": "cafe_terrace"}, {"size": 64}):
-            assert iterations(**other) == [2, 4]
-            assert iterations(**other) == iterations() == [4]
+        assert done() == [2, 4]
+        assert done(seed=5, run=1, content_weight=2.0) == [4]
+        assert done(init="adain") == ["adain", "adain", 4], "another start, then the same steps"
+        assert done(init="adain", style="cafe_terrace") == ["adain", "adain", 4], "a style of another size"
+        assert done(size=64) == [2, 4]
+        for known in ({}, {"size": 64}):
+            assert done(**known) == [4]
+        assert done(init="adain") == ["adain", 4]
 
     def test_the_seed_changes_a_noise_start_and_no_other(self) -> None:
         assert run(dataclasses.replace(JOB, seed=4)).png != run(JOB).png

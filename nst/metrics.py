@@ -97,7 +97,9 @@ def _content_features(picture: Tensor, weights: str) -> Tensor:
 
 @functools.lru_cache(maxsize=8)
 def _content_target(png: bytes, weights: str, device: torch.device) -> Tensor:
-    return _content_features(as_tensor(images.from_png(png)).to(device), weights)
+    target = _content_features(as_tensor(images.from_png(png)).to(device), weights)
+    malloc.give_back()  # of the layers before it
+    return target
 
 
 @dataclass(frozen=True)
@@ -116,6 +118,7 @@ def _style_target(png: bytes, weights: str, device: torch.device) -> _Style:
     for name, features in _walk(picture, weights, STYLE_LAYERS):
         grams[name], quantiles[name] = gram_matrix(features), projected(features)
         del features
+    malloc.give_back()
     return _Style(picture, grams, quantiles)
 
 

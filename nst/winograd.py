@@ -52,29 +52,35 @@ def convolve(x: Tensor, kernel: Tensor, bias: Tensor | None = None, *, relu: boo
         kernel: from `transformed`.
         relu: negative results become 0.
     """
-    return torch.cat([_convolve(picture, kernel, bias, relu) for picture in x.permute(0, 2, 3, 1)]).permute(0, 3, 1, 2)
-
-
-def _convolve(x: Tensor, kernel: Tensor, bias: Tensor | None, relu: bool) -> Tensor:
-    """(1, H, W, O) of x (H, W, C)."""
-    (height, width, channels), into = x.shape, kernel.shape[-1]
+    (pictures, _, height, width), into = x.shape, kernel.shape[-1]
     rows, columns = -(-height // 4), -(-width // 4)
-    padded = F.pad(x, (0, 0, 1, 4 * columns + 1 - width, 1, 4 * rows + 1 - height))
-    found = x.new_empty(rows, 4, columns, 4, into)
-    turn_input, turn_output = _both_ways(_INPUT), _both_ways(_OUTPUT)
+    found = x.new_empty(pictures, rows, 4, columns, 4, into)
     step = max(1, _BLOCKS_AT_ONCE // columns)
-    for row in range(0, rows, step):
-        band = padded[4 * row : 4 * (row + step) + 2].unfold(0, 6, 4).unfold(1, 6, 4)  # (rows, columns, C, 6, 6)
-        patches = turn_input @ band.permute(3, 4, 0, 1, 2).reshape(36, -1)
-        products = torch.bmm(patches.view(36, -1, channels), kernel)
-        if bias is not None:
-            products[_EVERYWHERE] += bias
-        blocks = (turn_output @ products.view(36, -1)).view(4, 4, -1, columns, into).permute(2, 0, 3, 1, 4)
-        if relu:
-            torch.clamp_min(blocks, 0, out=found[row : row + step])
-        else:
-            found[row : row + step] = blocks
-    return found.view(1, 4 * rows, 4 * columns, into)[:, :height, :width].contiguous()
+    for picture, target in zip(x.permute(0, 2, 3, 1), found, strict=True):
+        for row in range(0, rows, step):
+            band = target[row : row + step]
+            top, bottom = 4 * row - 1, 4 * (row + len(band)) + 1
+            seen = picture[max(0, top) : bottom]
+            around = (1, 4 * columns + 1 - width, max(0, -top), max(0, bottom - height))
+            blocks = _blocks(F.pad(seen, (0, 0, *around)), kernel, bias)
+            if relu:
+                torch.clamp_min(blocks, 0, out=band)
+            else:
+                band.copy_(blocks)
+    whole = found.view(pictures, 4 * rows, 4 * columns, into)[:, :height, :width].contiguous()
+    return whole.permute(0, 3, 1, 2)
+
+
+def _blocks(x: Tensor, kernel: Tensor, bias: Tensor | None) -> Tensor:
+    """(R, 4, K, 4, O) of x (4·R + 2, 4·K + 2, C)."""
+    patches = x.unfold(0, 6, 4).unfold(1, 6, 4).permute(3, 4, 0, 1, 2)  # (6, 6, R, K, C)
+    _, _, rows, columns, channels = patches.shape
+    turned = _both_ways(_INPUT) @ patches.reshape(36, -1)
+    products = torch.bmm(turned.view(36, -1, channels), kernel)
+    if bias is not None:
+        products[_EVERYWHERE] += bias
+    blocks = _both_ways(_OUTPUT) @ products.view(36, -1)
+    return blocks.view(4, 4, rows, columns, -1).permute(2, 0, 3, 1, 4)
 
 
 @functools.lru_cache

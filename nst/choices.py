@@ -1,6 +1,6 @@
 """The rules by which the studies choose a layer, a window and a cell: functions of the numbers alone."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from nst.layers import LAYERS
@@ -36,6 +36,20 @@ def best_layer(ssim: Mapping[str, float], min_ssim: float) -> Choice:
     margin, runner_up = min(rivals, default=(None, None))
     rule = f"the deepest layer whose reconstruction has an SSIM of {min_ssim:g} or more"
     return Choice(rule, enough[0], runner_up, margin)
+
+
+def certain_layer(ssim: Mapping[str, float], layers: Collection[str], min_ssim: float) -> str | None:
+    """The layer that `best_layer` will choose of all `layers`, once no result still to come can change that; else None.
+
+    Args:
+        ssim: of those of the layers that have a result.
+    """
+    for layer in sorted(layers, key=LAYERS.index, reverse=True):
+        if layer not in ssim:
+            return None
+        if ssim[layer] >= min_ssim:
+            return layer
+    return best_layer(ssim, min_ssim).winner
 
 
 def best_window(style_distance: Mapping[str, float]) -> Choice:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from nst.choices import Cell, best_layer, best_window, pareto_front, recommended_cell, worse_rank
+from nst.choices import Cell, best_layer, best_window, certain_layer, pareto_front, recommended_cell, worse_rank
 from nst.layers import LAYERS
 
 DISTANCES = st.floats(0, 10, allow_nan=False)
@@ -72,6 +72,34 @@ class TestBestLayer:
             assert winner == max(enough, key=LAYERS.index)
         else:
             assert ssim[winner] == max(ssim.values())
+
+
+class TestCertainLayer:
+    """The best layer before all results are there."""
+
+    LAYERS = ("conv1_1", "conv2_1", "conv3_1", "conv4_1")
+
+    def test_when_it_and_all_deeper_ones_are_there(self) -> None:
+        assert certain_layer({"conv4_1": 0.2, "conv3_1": 0.5}, self.LAYERS, 0.5) == "conv3_1"
+        assert certain_layer({"conv4_1": 0.5}, self.LAYERS, 0.5) == "conv4_1"
+
+    def test_not_while_a_deeper_one_may_keep_enough(self) -> None:
+        assert certain_layer({"conv1_1": 0.9, "conv2_1": 0.8, "conv3_1": 0.6}, self.LAYERS, 0.5) is None
+        assert certain_layer({}, self.LAYERS, 0.5) is None
+
+    def test_where_none_keeps_enough_only_at_the_end(self) -> None:
+        ssim = {"conv4_1": 0.1, "conv3_1": 0.3, "conv2_1": 0.4}
+        assert certain_layer(ssim, self.LAYERS, 0.5) is None
+        assert certain_layer({**ssim, "conv1_1": 0.2}, self.LAYERS, 0.5) == "conv2_1"
+
+    @given(st.dictionaries(st.sampled_from(LAYERS), st.floats(0, 1), min_size=1), st.floats(0, 1), st.data())
+    def test_the_results_still_to_come_never_change_it(
+        self, ssim: dict[str, float], least: float, data: st.DataObject
+    ) -> None:
+        best = best_layer(ssim, least).winner
+        there = data.draw(st.sets(st.sampled_from(sorted(ssim))))
+        assert certain_layer({layer: ssim[layer] for layer in there}, ssim, least) in (None, best)
+        assert certain_layer(ssim, ssim, least) == best
 
 
 class TestBestWindow:

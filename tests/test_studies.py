@@ -74,6 +74,11 @@ def made(small: Params) -> Result:
     return finished(reconstruction.jobs(small, {})[0])
 
 
+def found(made: Result, job: Job, **quality: float) -> Result:
+    """A real result, but of this job and with these metrics."""
+    return dataclasses.replace(made, job=job, quality=dataclasses.replace(made.quality, **quality))
+
+
 def place(sheet: Path, picture: Path, cell: int) -> tuple[int, int]:
     """Where on a sheet, whose pictures have `cell` px, a picture is; in pixels of the picture."""
     with Image.open(picture) as opened:
@@ -122,12 +127,12 @@ class TestReconstruction:
     """16 layers, then the best one again."""
 
     def results(self, whole: Params, ssim: Mapping[str, float], made: Result) -> dict[Job, Result]:
-        """Real results, with chosen values of SSIM."""
-        found = {}
-        for job in reconstruction.jobs(whole, {}):
-            quality = type(made.quality)(**{**vars(made.quality), "ssim": ssim[job.content_layers[0]]})
-            found[job] = Result(**{**vars(made), "job": job, "quality": quality})
-        return found
+        """Real results, with chosen values of SSIM; for layers without one there is none."""
+        return {
+            job: found(made, job, ssim=ssim[job.content_layers[0]])
+            for job in reconstruction.jobs(whole, {})
+            if job.content_layers[0] in ssim
+        }
 
     def test_first_asks_for_each_of_the_16_layers(self, whole: Params) -> None:
         jobs = reconstruction.jobs(whole, {})
@@ -147,9 +152,15 @@ class TestReconstruction:
         assert jobs[:16] == reconstruction.jobs(whole, {})
         assert len(jobs) == len(set(jobs)) == 19  # one of the four is the grid's own
 
-    def test_asks_for_nothing_more_until_every_layer_is_there(self, whole: Params, made: Result) -> None:
-        results = self.results(whole, dict.fromkeys(LAYERS, 0.9), made)
-        results.popitem()
+    def test_does_not_wait_for_shallower_layers_than_the_best(self, whole: Params, made: Result) -> None:
+        ssim = {layer: 1 - number / 10 for number, layer in enumerate(LAYERS)}
+        deep = {layer: ssim[layer] for layer in LAYERS[5:]}
+        everything = reconstruction.jobs(whole, self.results(whole, ssim, made))
+        assert reconstruction.jobs(whole, self.results(whole, deep, made)) == everything
+        assert reconstruction.jobs(whole, self.results(whole, {**deep, "conv3_2": 0.4}, made)) == everything[:16]
+
+    def test_asks_for_nothing_more_until_every_deeper_layer_is_there(self, whole: Params, made: Result) -> None:
+        results = self.results(whole, dict.fromkeys(LAYERS[:-1], 0.9), made)
         assert reconstruction.jobs(whole, results) == reconstruction.jobs(whole, {})
 
 
@@ -162,6 +173,20 @@ class TestSynthesis:
         assert {(job.task, job.content, job.style, job.init) for job in jobs} == {
             ("synthesize", None, whole.synthesis.style, "noise")
         }
+
+    def test_a_guess_is_right_unless_a_later_window_is_better(self, whole: Params, made: Result) -> None:
+        windows = synthesis.jobs(whole, {})
+        assert synthesis.likely(whole, {}) == []
+        *soon, late = windows
+        results = {job: found(made, job, style_distance=0.1 if job is soon[3] else 0.2) for job in soon}
+        guessed = synthesis.likely(whole, results)
+        assert {(job.style_layers, job.style, job.seed) for job in guessed} == {
+            (WINDOWS[3], style, seed) for style in ("cafe_terrace", "great_wave") for seed in (0, 1)
+        }
+        assert synthesis.jobs(whole, results) == windows
+        worse, better = ({**results, late: found(made, late, style_distance=value)} for value in (0.3, 0.05))
+        assert synthesis.jobs(whole, worse) == [*windows, *(job for job in guessed if job not in windows)]
+        assert set(guessed) & set(synthesis.jobs(whole, better)) == {soon[3]}
 
     def test_then_for_two_noises_and_two_styles_at_the_best_window(self, small: Params) -> None:
         results = complete(studies.load("synthesis"), small)
@@ -225,6 +250,13 @@ class TestGallery:
         same = small.model_copy(update={"gallery": small.gallery.model_copy(update={"film": film})})
         jobs = studies.load("gallery").jobs(studies.resolve(same, reports), {})
         assert len({job.name for job in jobs}) == len(jobs) == 6
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_nothing_unwanted_is_likely_when_all_results_are_there(reports: Path, small: Params, name: str) -> None:
+    study, wanted = studies.load(name), studies.resolve(small, reports)
+    results = complete(study, wanted)
+    assert set(study.likely(wanted, results)) <= set(study.jobs(wanted, results)) == set(results)
 
 
 def test_an_unknown_study() -> None:

@@ -4,6 +4,9 @@
 * ``originals(params)``: the pictures it starts from, so that a bad one is found before anything is computed.
 * ``jobs(params, results)``: all jobs it wants, given the results so far.  Called again until it wants no new ones, so
   that a study can build on what it has found (the best layer, say).
+* ``likely(params, results)``: jobs that it will want if the results still to come change nothing (the best window so
+  far stays the best).  Only workers that have nothing else to do run them, and what they find is in no table unless
+  the study does want it.
 * ``write(params, results, data, folder)``: pictures, tables, figures and metrics.json in the study's folder.
 """
 
@@ -33,6 +36,9 @@ class Study(Protocol):
 
     def jobs(self, params: Params, results: Mapping[Job, Result]) -> list[Job]:
         """All jobs wanted, given the results so far."""
+
+    def likely(self, params: Params, results: Mapping[Job, Result]) -> list[Job]:
+        """The jobs wanted if the results still to come change nothing."""
 
     def write(self, params: Params, results: Mapping[Job, Result], data: Path, folder: Path) -> None:
         """Write what the study found into its folder."""

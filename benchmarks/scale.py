@@ -39,7 +39,7 @@ def run(counts: Sequence[int], data: Path, folder: Path) -> None:
     ended: list[float] = []
 
     def work(submit: fanout.Submit) -> None:
-        for _, outcome in submit(orders):
+        for _, outcome in submit(orders, fanout.no_more):
             if isinstance(outcome, fanout.Failure):
                 raise RuntimeError(outcome.reason)
             ended.append(time.monotonic())

@@ -68,8 +68,15 @@ class Failure:
 
 
 Outcome = Result | Failure
-Submit = Callable[[Sequence[Order]], Iterator[tuple[Order, Outcome]]]
-"""Runs jobs and yields each as it ends."""
+More = Callable[[int], Sequence[Order]]
+"""Jobs that are wanted by now and were not told before; where there are none, guesses for so many idle workers."""
+Submit = Callable[[Sequence[Order], More], Iterator[tuple[Order, Outcome]]]
+"""Runs jobs, and those that are wanted as results come, and yields each as it ends."""
+
+
+def no_more(_idle: int) -> Sequence[Order]:
+    """For jobs that are all known from the start."""
+    return ()
 
 
 def run_one(title: str, order: Order, threads: int, alone: bool, batch: int | None) -> dict[str, Any]:
@@ -163,36 +170,48 @@ class Crew:
             text = " ".join(str(error).split())
             raise ClusterError(f"Prefect's API at {self.services.api} {what} ({text}): {_AGAIN}") from None
 
-    def submit(self, orders: Sequence[Order]) -> Iterator[tuple[Order, Outcome]]:
-        """Runs jobs and yields each as it ends.
+    def submit(self, orders: Sequence[Order], more: More) -> Iterator[tuple[Order, Outcome]]:
+        """Runs jobs, and those that are wanted as results come, and yields each as it ends.
 
         A worker that dies takes with it what else it was about to run.  So a job that was there each time is tried
         once more, with no other beside it; if that ends likewise, it was this job.
         """
-        doubtful = []
-        for order, outcome in self._submit(orders, alone=self.alone):
-            if isinstance(outcome, Failure) and outcome.killed and not self.alone:
-                doubtful.append(order)
-            else:
-                yield order, outcome
-        yield from self._submit(doubtful, alone=True)
+        while orders:
+            doubtful = []
+            for order, outcome in self._submit(orders, more, alone=self.alone):
+                if isinstance(outcome, Failure) and outcome.killed and not self.alone:
+                    doubtful.append(order)
+                else:
+                    yield order, outcome
+            yield from self._submit(doubtful, no_more, alone=True)
+            orders = more(0)
 
-    def _submit(self, orders: Sequence[Order], alone: bool) -> Iterator[tuple[Order, Outcome]]:
-        """Hands jobs to the cluster, so that only some are there at any time, and yields each as it ends."""
+    def _submit(self, orders: Sequence[Order], more: More, alone: bool) -> Iterator[tuple[Order, Outcome]]:
+        """Hands jobs to the cluster, so that only some are there at any time, and yields each as it ends.
+
+        When the last that waited here has been handed out, before workers run out of jobs, it asks for more; not after
+        each result, as it takes a study with many jobs a while to list them.  Guesses are for workers that would do
+        nothing while others work, so no job that is wanted by then waits for one.
+        """
         log = get_run_logger()
         finished: queue.SimpleQueue[PrefectFuture[Any]] = queue.SimpleQueue()
-        waiting = iter(batches.longest_first(orders, lambda order: (order.job, order.inputs.shape)))
+        waiting = _longest_first(orders)
         running: dict[Any, Order] = {}
         job_task = self._job_task()
         watch = _Watch(self.services.api, self.settings)
         while True:
-            while len(running) < (1 if alone else watch.in_flight) and (order := next(waiting, None)) is not None:
+            limit = 1 if alone else watch.in_flight
+            while waiting and len(running) < limit:
+                order = waiting.pop(0)
                 with dask.annotate(**self._annotations()):
                     future = job_task.submit(
                         order.job.title, order, self.settings.threads, self.alone, self.settings.batch
                     )
                 running[future.task_run_id] = order
                 future.add_done_callback(finished.put)
+            idle = min(limit, watch.workers) - len(running) if running else 0
+            if not waiting and (waiting := _longest_first(more(max(0, idle)))):
+                continue
             if not running:
                 return
             watch.look()
@@ -243,6 +262,10 @@ class Crew:
         return result
 
 
+def _longest_first(orders: Sequence[Order]) -> list[Order]:
+    return batches.longest_first(orders, lambda order: (order.job, order.inputs.shape))
+
+
 class _Watch:
     """Looks from time to time whether all that jobs need is still there."""
 
@@ -253,7 +276,7 @@ class _Watch:
         self._url = url
         self._settings = settings
         self._looked = self._answered = self._manned = time.monotonic()
-        self.in_flight = self._wanted()
+        self.in_flight, self.workers = self._wanted()
 
     def look(self) -> None:
         """Looks, unless that was a moment ago.
@@ -265,7 +288,7 @@ class _Watch:
         if now - self._looked < PATIENCE:
             return
         self._look_at_api()
-        self.in_flight = self._wanted()
+        self.in_flight, self.workers = self._wanted()
         self._looked = time.monotonic()
         if now - self._manned > self._settings.cluster_timeout:
             raise ClusterError(f"no worker has been left for {now - self._manned:.0f} s: {_AGAIN}")
@@ -284,16 +307,19 @@ class _Watch:
                 f"Prefect's API at {self._url} has been busy for {silent:.0f} s (NST_SERVER_TIMEOUT): {_AGAIN}"
             )
 
-    def _wanted(self) -> int:
-        """How many jobs to have there: some for each that can run at once, so that no worker waits for us."""
+    def _wanted(self) -> tuple[int, int]:
+        """How many jobs to have there: some for each that can run at once, so that no worker waits for us.
+
+        And the number of workers: with as many jobs none is idle, as each computes one job, or batch, at a time.
+        """
         try:
             workers = self._client.scheduler_info(n_workers=-1)["workers"].values()
         except (OSError, TimeoutError) as error:
             raise ClusterError(f"the Dask cluster is gone ({error}): {_AGAIN}") from None
-        slots = sum(map(self._slots, workers))
+        slots = [found for found in map(self._slots, workers) if found]
         if slots:
             self._manned = time.monotonic()
-        return self._settings.in_flight or 4 * max(1, slots)
+        return self._settings.in_flight or 4 * max(1, sum(slots)), len(slots)
 
     def _slots(self, found: dict[str, Any]) -> int:
         """The jobs that a worker can run at once."""

@@ -75,42 +75,68 @@ class Collection:
     place: "Callable[[Precision], Place]"
     """What the workers are, when jobs of this precision run on them."""
     results: dict[Job, Result] = field(default_factory=dict)
+    asked: set[Job] = field(default_factory=set)
+    """Jobs that the study has asked for: each has a result, or was told to run."""
+    failed: set[Job] = field(default_factory=set)
 
     def missing(self) -> "list[Order]":
-        """The jobs that have to run now, after taking what the cache holds; none means that all is there."""
-        while jobs := [job for job in self.study.jobs(self.params, self.results) if job not in self.results]:
-            orders = [self._order(job) for job in dict.fromkeys(jobs)]  # finds bad pictures before any job runs
-            orders = [order for order in orders if not self._found(order)]
-            if orders:
-                return orders
-        return []
+        """The jobs that have to run now, after taking what the cache holds; each is told only once."""
+        orders = []
+        while jobs := self._new(self.study.jobs(self.params, self.results)):
+            orders += self._take(jobs)
+        return orders
 
-    def run(self, orders: "list[Order]", submit: "Submit", bar: "tqdm[NoReturn]") -> None:
-        """Runs these jobs, and those that are wanted once their results are there.
+    def more(self, idle: int) -> "list[Order]":
+        """What is missing now; where nothing is, jobs that are likely to be wanted, one for each idle worker.
+
+        After a failure, which will be the study's, nothing is guessed.
+        """
+        orders = self.missing()
+        if orders or self.failed:
+            return orders
+        for job in self._new(self.study.likely(self.params, self.results)):
+            if len(orders) == idle:
+                break
+            orders += self._take([job])
+        return orders
+
+    def run(self, orders: "list[Order]", submit: "Submit", bar: "tqdm[NoReturn]") -> dict[Job, Result]:
+        """Runs these jobs, and those that are wanted as results come.
+
+        Returns the results of all that ran.
 
         Raises:
-            JobsFailedError: some failed; the others have been run and kept.
+            JobsFailedError: some that are wanted failed; the others have been run and kept.
         """
         from flows.fanout import Failure
 
-        while orders:
-            failures = 0
-            bar.total = len(self.results) + len(orders)
-            bar.n = len(self.results)
-            bar.refresh()
-            for order, outcome in submit(orders):
-                if isinstance(outcome, Failure):
-                    failures += 1
-                    bar.write(f"failed: {order.job.title}: {outcome.reason}", file=sys.stderr)
-                else:
-                    self.results[order.job] = outcome
-                    bar.update()
-            if failures:
-                raise JobsFailedError(
-                    f"error: {failures} of {bar.total} jobs failed; the others are kept, "
-                    "so running this again runs only what is missing"
-                )
-            orders = self.missing()
+        new = {}
+        for order, outcome in submit(orders, self.more):
+            if isinstance(outcome, Failure):
+                self.failed.add(order.job)
+                wanted = order.job in self.study.jobs(self.params, self.results)
+                what = "failed" if wanted else "failed, though it may not be wanted"
+                bar.write(f"{what}: {order.job.title}: {outcome.reason}", file=sys.stderr)
+            else:
+                self.results[order.job] = new[order.job] = outcome
+            bar.total = len(self.asked)
+            bar.update(len(self.results) - bar.n)
+        jobs = self.study.jobs(self.params, self.results)
+        if failures := len(self.failed.intersection(jobs)):
+            raise JobsFailedError(
+                f"error: {failures} of {len(jobs)} jobs failed; the others are kept, "
+                "so running this again runs only what is missing"
+            )
+        return new
+
+    def _new(self, jobs: list[Job]) -> list[Job]:
+        return [job for job in dict.fromkeys(jobs) if job not in self.asked]
+
+    def _take(self, jobs: list[Job]) -> "list[Order]":
+        """Asks for these jobs; those that the cache does not hold have to run."""
+        orders = [self._order(job) for job in jobs]  # finds bad pictures before any job runs
+        self.asked.update(jobs)
+        return [order for order in orders if not self._found(order)]
 
     def _order(self, job: Job) -> "Order":
         from flows.fanout import Order
@@ -175,23 +201,21 @@ def _run_on_cluster(
         if where.elsewhere:
             collection.place = functools.cache(crew.place)
             orders = collection.missing()
-        finished = dict(collection.results)
 
         def work(submit: "Submit") -> None:
             with tqdm(
                 desc=arguments.study,
                 unit="job",
-                initial=len(finished),
-                total=len(finished) + len(orders),
+                initial=len(collection.results),
+                total=len(collection.asked),
                 file=sys.stderr,
                 smoothing=0.1,
                 mininterval=0.5 if sys.stderr.isatty() else 20.0,
                 dynamic_ncols=True,
             ) as bar:
-                collection.run(orders, submit, bar)
+                new = collection.run(orders, submit, bar)
             write(collection, arguments)
-            new = {job: result for job, result in collection.results.items() if job not in finished}
-            artifact.leave(arguments.study, new, len(finished), arguments.reports)
+            artifact.leave(arguments.study, new, len(collection.results) - len(new), arguments.reports)
 
         crew.run(arguments.study, work)
 

@@ -7,8 +7,10 @@ import re
 import shutil
 import subprocess
 import sys
+import textwrap
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -169,17 +171,23 @@ def test_the_server_answers_nobody_for_a_while(checkout: Checkout, tmp_path: Pat
         assert "Traceback" not in output
 
 
-def test_a_poisoned_job_is_named_and_the_others_finish(checkout: Checkout, tmp_path: Path) -> None:
+@contextmanager
+def poisoned(checkout: Checkout, poison: str) -> Iterator[None]:
+    """Workers run these lines before each job."""
     source = checkout.path / "flows" / "fanout.py"
     text = source.read_text()
     place = "    here = worker.place(order.job.precision)\n"
     assert place in text
-    poison = "    if 'conv2_2 | 2-3' in title:\n        import os\n        os.kill(os.getpid(), 9)\n"
     try:
-        source.write_text(text.replace(place, place + poison))
-        output = checkout.run(*STUDY, *reports(tmp_path), code=1, **there(tmp_path))
+        source.write_text(text.replace(place, place + textwrap.indent(poison, "    ")))
+        yield
     finally:
         source.write_text(text)
+
+
+def test_a_poisoned_job_is_named_and_the_others_finish(checkout: Checkout, tmp_path: Path) -> None:
+    with poisoned(checkout, "if 'conv2_2 | 2-3' in title:\n    import os\n    os.kill(os.getpid(), 9)\n"):
+        output = checkout.run(*STUDY, *reports(tmp_path), code=1, **there(tmp_path))
     told = re.findall(r"^failed: .*$", output, re.MULTILINE)
     assert told == [
         "failed: transfer · egeskov × great_wave · conv2_2 | 2-3 · from noise 0: "
@@ -189,6 +197,23 @@ def test_a_poisoned_job_is_named_and_the_others_finish(checkout: Checkout, tmp_p
     assert "Traceback" not in output
     assert len(stamps(tmp_path)) == 3
     assert not (tmp_path / "reports" / "transfer" / "quality.csv").exists()
+
+
+def test_a_job_that_ends_only_when_it_is_alone_is_built_upon(checkout: Checkout, tmp_path: Path) -> None:
+    """Here it is one whose worker dies three times; with the result of the last try the study goes on."""
+    poison = f"""
+        import os
+        with open({str(tmp_path / "deaths")!r}, "a") as deaths:
+            if "cafe_terrace · 2-3 · from noise 0" in title and deaths.tell() < 3:
+                deaths.write("+")
+                deaths.flush()
+                os.kill(os.getpid(), 9)
+    """
+    with poisoned(checkout, textwrap.dedent(poison)):
+        checkout.run(*STUDY[:-1], "synthesis", *reports(tmp_path), **there(tmp_path))
+    assert (tmp_path / "deaths").read_text() == "+++"
+    rows = (tmp_path / "reports" / "synthesis" / "quality.csv").read_text().splitlines()[1:]
+    assert len(rows) == 5  # two windows, and three comparisons beside that at the best
 
 
 def test_workers_get_as_many_jobs_as_they_have_resources(

@@ -3,9 +3,11 @@
 import base64
 import dataclasses
 import importlib.util
+import io
 import json
 import os
 import pickle
+import re
 import signal
 import sqlite3
 import ssl
@@ -13,8 +15,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import closing
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import closing, redirect_stderr
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import ClassVar
@@ -22,12 +24,14 @@ from typing import ClassVar
 import pytest
 from engine_support import make_job
 from flows_support import ROOT, alive, family, wait_for
+from tqdm import tqdm
 
 from flows import api, cache, cluster, database, processes, settings, sharing, study, worker
-from flows.errors import ClusterError
+from flows.errors import ClusterError, JobsFailedError
 from nst import params, studies
 from nst.errors import ResultError
 from nst.jobs import Job
+from nst.layers import layer_number, window
 from nst.results import Environment, Quality, Result, Timing
 from nst.run import Inputs
 
@@ -284,6 +288,96 @@ class TestSettings:
         monkeypatch.setenv("NST_THREADS", "2")
         assert not set(self.keys(data)) & set(keys)
         assert {*self.OTHERS, "threads"} == set(settings.Settings.model_fields)
+
+
+class TestCollection:
+    """Which jobs of the synthesis study run, and when; the results are made up."""
+
+    GUESS = 12
+    """The first job after the 11 windows."""
+
+    def run(
+        self, data: Path, folder: Path, best: int, failing: Collection[int] = ()
+    ) -> tuple[study.Collection, list[Job], str]:
+        """Runs what is missing in `folder`, when the window with this first layer is the best.
+
+        Two workers are played: when one job is left, there is an idle one.
+
+        Returns also the jobs in the order they ran, and what was said.
+        """
+        from flows import fanout
+
+        storage = cache.storage(str(folder))
+        wanted = params.load(ROOT / "params.yaml")
+        collection = study.Collection(studies.load("synthesis"), wanted, data, storage, 1, worker.place)
+        ran: list[Job] = []
+
+        def submit(orders: Sequence[fanout.Order], more: fanout.More) -> Iterator[tuple[fanout.Order, fanout.Outcome]]:
+            left = list(orders)
+            while left:
+                left += more(1 if len(left) == 1 else 0)
+                order = left.pop(0)
+                ran.append(order.job)
+                if len(ran) in failing:
+                    yield order, fanout.Failure(order.job, "a reason")
+                else:
+                    result = make_result(order.job)
+                    distance = 0.1 * abs(layer_number(order.job.style_layers[0]) - best)
+                    quality = dataclasses.replace(result.quality, style_distance=distance)
+                    result = dataclasses.replace(result, quality=quality)
+                    cache.store(storage, order.key, result.to_dict())
+                    yield order, result
+                left += more(0)
+
+        said = io.StringIO()
+        with redirect_stderr(said), tqdm(file=io.StringIO()) as bar:
+            try:
+                collection.run(collection.missing(), submit, bar)
+            except JobsFailedError as error:
+                said.write(str(error))
+        assert len(ran) == len(set(ran))
+        assert bar.n == len(collection.results) == bar.total - len(failing)
+        return collection, ran, said.getvalue()
+
+    def wanted(self, collection: study.Collection) -> list[Job]:
+        """Those of the tables."""
+        return collection.study.jobs(collection.params, collection.results)
+
+    def test_a_right_guess_is_one_of_the_jobs_that_are_wanted_later(self, data: Path, tmp_path: Path) -> None:
+        collection, ran, said = self.run(data, tmp_path, best=3)
+        assert len(ran) == 14
+        assert set(ran) == set(self.wanted(collection))
+        assert window(ran[self.GUESS - 1].style_layers) == "3-7"
+        assert said == ""
+
+    def test_a_wrong_guess_is_one_job_more_that_is_in_no_table(self, data: Path, tmp_path: Path) -> None:
+        collection, ran, said = self.run(data, tmp_path, best=11)
+        assert len(ran) == 15
+        assert set(ran) - set(self.wanted(collection)) == {ran[self.GUESS - 1]}
+        assert set(ran) == set(collection.results)
+        assert said == ""
+
+    def test_a_wrong_guess_may_fail(self, data: Path, tmp_path: Path) -> None:
+        collection, ran, said = self.run(data, tmp_path, best=11, failing=[self.GUESS])
+        assert set(self.wanted(collection)) == set(ran) - {ran[self.GUESS - 1]}
+        assert re.fullmatch(r"failed, though it may not be wanted: synthesize .*: a reason\n", said)
+
+    def test_a_right_guess_that_failed_is_not_tried_again(self, data: Path, tmp_path: Path) -> None:
+        collection, ran, said = self.run(data, tmp_path, best=3, failing=[self.GUESS])
+        assert set(ran) == set(self.wanted(collection))
+        assert re.fullmatch(r"failed: synthesize .*: a reason\nerror: 1 of 14 jobs failed; .*", said)
+
+    def test_after_a_failure_nothing_is_guessed(self, data: Path, tmp_path: Path) -> None:
+        _, ran, said = self.run(data, tmp_path, best=3, failing=[5])
+        assert len(ran) == 11
+        assert re.fullmatch(r"failed: synthesize .*: a reason\nerror: 1 of 11 jobs failed; .*", said)
+
+    def test_a_guess_that_was_finished_before_does_not_run_again(self, data: Path, tmp_path: Path) -> None:
+        _, whole, _ = self.run(data, tmp_path, best=3)
+        min(tmp_path.iterdir(), key=lambda path: path.stat().st_mtime_ns).unlink()
+        collection, ran, _ = self.run(data, tmp_path, best=3)
+        assert ran == whole[:1]
+        assert set(collection.results) == set(whole)
 
 
 class TestClusters:

@@ -6,14 +6,21 @@ import re
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
+from engine_support import DATA, make_job
 from flows_support import TINY, Checkout, alive, family, killed_at_the_end, make_checkout, set_params, wait_for, written
 
-from flows import api, settings, sharing
+from flows import api, cache, fanout, settings, sharing, worker
+from nst import run
+from nst.jobs import Job
+from nst.layers import window
+from nst.results import Result
 
 NOWHERE = "http://127.0.0.1:9/api"
 
@@ -109,6 +116,109 @@ def test_a_failing_job_is_named_and_the_others_are_kept(checkout: Checkout, tmp_
     after = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "jobs").iterdir()}
     assert len(after) == 4
     assert kept.items() <= after.items()
+
+
+class TestCrew:
+    """Hands jobs to the two lent workers, and asks for more: wanted ones, or guesses for so many that are idle."""
+
+    def order(self, iterations: int) -> fanout.Order:
+        job = make_job("reconstruct", iterations=iterations, content_layers=("conv1_1",))
+        place = worker.place(job.precision)
+        given = run.inputs(job, DATA)
+        return fanout.Order(job, given, place, run.key(job, given, place.platform, alone=False, threads=1))
+
+    def run(
+        self,
+        lent: dict[str, str],
+        folder: Path,
+        orders: Sequence[fanout.Order],
+        more: fanout.More,
+        *,
+        alone: bool = False,
+        in_flight: int | None = None,
+    ) -> list[fanout.Order]:
+        """Runs jobs; returns them in the order they ended."""
+        where = settings.Settings(dask_address=lent["NST_DASK_ADDRESS"], in_flight=in_flight)
+        services = sharing.Services(lent[api.API], lent["NST_DASK_ADDRESS"])
+        ended: list[fanout.Order] = []
+
+        def work(submit: fanout.Submit) -> None:
+            for order, outcome in submit(orders, more):
+                assert isinstance(outcome, Result)
+                ended.append(order)
+
+        fanout.Crew(services, where, cache.storage(str(folder)), alone).run("test", work)
+        return ended
+
+    def test_asks_for_more_while_a_worker_is_idle_and_another_works(self, lent: dict[str, str], tmp_path: Path) -> None:
+        long, short, *others = map(self.order, (2000, 2, 3, 4))
+        idle: list[int] = []
+
+        def more(count: int) -> list[fanout.Order]:
+            idle.append(count)
+            return [others[idle.count(1) - 1]] if count and idle.count(1) <= len(others) else []
+
+        assert self.run(lent, tmp_path, [short, long], more) == [short, *others, long]
+        assert idle[:6] == [0, 1, 0, 1, 0, 1]  # two run, one, two, …
+        assert not any(idle[6:])  # none runs
+
+    @pytest.mark.parametrize("limit", [{"alone": True}, {"in_flight": 1}], ids=str)
+    def test_no_guess_is_asked_for_where_one_job_runs_at_a_time(
+        self, lent: dict[str, str], tmp_path: Path, limit: dict[str, Any]
+    ) -> None:
+        idle: list[int] = []
+
+        def more(count: int) -> list[fanout.Order]:
+            idle.append(count)
+            return []
+
+        assert len(self.run(lent, tmp_path, [self.order(2), self.order(3)], more, **limit)) == 2
+        assert set(idle) == {0}
+
+
+@dataclass(frozen=True)
+class Ran:
+    """A study that ran by itself: its folder, and its jobs with when each began and ended (Unix time)."""
+
+    folder: Path
+    jobs: dict[Job, tuple[float, float]]
+
+
+def run_with(checkout: Checkout, folder: Path, study: str, changes: Mapping[str, Any], **environment: str) -> Ran:
+    """Runs a study with changed parameters, and with reports and finished jobs of its own."""
+    values = yaml.safe_load((checkout.path / "params.yaml").read_text())
+    values[study] |= changes
+    folder.mkdir()
+    (folder / "params.yaml").write_text(yaml.safe_dump(values))
+    options = ["--params", str(folder / "params.yaml"), "--reports", str(folder / "reports")]
+    checkout.run(sys.executable, "-m", "flows.study", study, *options, NST_CACHE=str(folder / "jobs"), **environment)
+    jobs = {}
+    for path in (folder / "jobs").iterdir():
+        result = Result.from_dict(json.loads(json.loads(path.read_text())["result"]))
+        ended = path.stat().st_mtime
+        jobs[result.job] = ended - result.timing.all_seconds, ended
+    return Ran(folder / "reports" / study, jobs)
+
+
+def test_jobs_at_the_best_layer_do_not_wait_for_shallower_layers(checkout: Checkout, tmp_path: Path) -> None:
+    """The last of five layers would run alone."""
+    changes = {"layers": "1-5", "min_ssim": 0.0, "iterations": 200}  # so the deepest one is the best
+    ran = run_with(checkout, tmp_path / "run", "reconstruction", changes).jobs
+    layers = [job for job in ran if (job.content, job.seed) == ("egeskov", 0)]
+    compared = ran.keys() - layers
+    assert (len(layers), len(compared)) == (5, 3)
+    assert {job.content_layers for job in compared} == {("conv3_1",)}
+    assert min(ran[job][0] for job in compared) < max(ran[job][1] for job in layers)
+
+
+def test_a_wrong_guess_leaves_no_trace_but_its_file(checkout: Checkout, tmp_path: Path) -> None:
+    changes = {"windows": ["1-2", "1-12"], "iterations": 25}  # the first to be there is not the best
+    one = run_with(checkout, tmp_path / "one", "synthesis", changes, NST_IN_FLIGHT="1")
+    two = run_with(checkout, tmp_path / "two", "synthesis", changes)
+    assert len(one.jobs) == 5
+    assert one.jobs.keys() < two.jobs.keys()
+    assert {window(job.style_layers) for job in two.jobs.keys() - one.jobs.keys()} == {"1-2"}
+    assert written(two.folder) == written(one.folder)
 
 
 OWN = {api.API: "", "NST_DASK_ADDRESS": ""}

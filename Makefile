@@ -38,13 +38,13 @@ $(INSTALLED): requirements.lock pyproject.toml
 	@touch $@
 
 # Fetched when data.dvc is newer than what lies here, so that pictures you put in are left alone.
+FETCH := { dvc pull --quiet data && touch data; }
 data: data.dvc | $(INSTALLED)
-	@dvc pull --quiet data
-	@touch data
+	@$(FETCH)
 
-# $$PPID is this make: when it goes, whatever was started goes too.
-repro: $(INSTALLED) data
-	@exec env NST_OWNER=$$PPID python -m flows.up --early -- dvc repro
+# $$PPID is this make: when it goes, whatever was started goes too.  Imports go on while the data is fetched.
+repro: $(INSTALLED)
+	@exec env NST_OWNER=$$PPID python -m flows.up --early -- sh -c '[ data -nt data.dvc ] || $(FETCH) && exec dvc repro'
 
 compare: $(INSTALLED)
 	@python -m flows.compare '$(REV)'

@@ -23,7 +23,6 @@ from pathlib import Path
 import psutil
 
 from flows import api, command, lending, lock, processes, settings, sharing, warm
-from flows.errors import ClusterError
 from nst.errors import NSTError
 
 _LAST_WORDS = 15.0
@@ -102,21 +101,15 @@ class _Lender:
                 borrower.sendall(json.dumps(self._lent()).encode() + b"\n")
 
     def _begin(self) -> None:
-        """Starts what takes seconds, two at a time; waits for none of it."""
+        """Starts what takes seconds; waits for none of it."""
         if self._preparing is not None:
             return
         warm.start()
         if not os.environ.get(api.API):
             self._server = self._stack.enter_context(api.temporary_server())
-        self._preparing = threading.Thread(target=self._prepare, name="prepare", daemon=True)
+        # What jobs are made of: Dask's scheduler will unpack them here.
+        self._preparing = threading.Thread(target=importlib.import_module, args=("flows.fanout",), daemon=True)
         self._preparing.start()
-
-    def _prepare(self) -> None:
-        """Imports what jobs are made of and Dask's scheduler will unpack here, once the server needs its core less."""
-        if self._server is not None:
-            with suppress(ClusterError):  # told when somebody asks for the services
-                self._server.wait(self._where.server_timeout)
-        importlib.import_module("flows.fanout")
 
     def _lent(self) -> dict[str, str]:
         assert self._preparing is not None, "somebody asked"

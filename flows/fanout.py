@@ -203,13 +203,13 @@ class Crew:
             limit = 1 if alone else watch.in_flight
             while waiting and len(running) < limit:
                 order = waiting.pop(0)
-                with dask.annotate(**self._annotations()):
+                with dask.annotate(**self._annotations(watch.workers[:1] if alone else ())):
                     future = job_task.submit(
                         order.job.title, order, self.settings.threads, self.alone, self.settings.batch
                     )
                 running[future.task_run_id] = order
                 future.add_done_callback(finished.put)
-            idle = min(limit, watch.workers) - len(running) if running else 0
+            idle = min(limit, len(watch.workers)) - len(running) if running else 0
             if not waiting and (waiting := _longest_first(more(max(0, idle)))):
                 continue
             if not running:
@@ -224,8 +224,10 @@ class Crew:
             log.info("%s: %s", order.job.title, _told(outcome))
             yield order, outcome
 
-    def _annotations(self) -> dict[str, Any]:
-        return {"resources": self.settings.job_resources} if self.settings.job_resources else {}
+    def _annotations(self, workers: Sequence[str]) -> dict[str, Any]:
+        """Of a job, which those workers run if they are there: jobs that are timed, all on the same one."""
+        resources = {"resources": self.settings.job_resources} if self.settings.job_resources else {}
+        return {**resources, **({"workers": workers, "allow_other_workers": True} if workers else {})}
 
     def _job_task(self) -> "Task[..., Any]":
         store = self.settings.workers_store
@@ -307,19 +309,19 @@ class _Watch:
                 f"Prefect's API at {self._url} has been busy for {silent:.0f} s (NST_SERVER_TIMEOUT): {_AGAIN}"
             )
 
-    def _wanted(self) -> tuple[int, int]:
+    def _wanted(self) -> tuple[int, list[str]]:
         """How many jobs to have there: some for each that can run at once, so that no worker waits for us.
 
-        And the number of workers: with as many jobs none is idle, as each computes one job, or batch, at a time.
+        And the workers: with as many jobs none is idle, as each computes one job, or batch, at a time.
         """
         try:
-            workers = self._client.scheduler_info(n_workers=-1)["workers"].values()
+            workers = self._client.scheduler_info(n_workers=-1)["workers"]
         except (OSError, TimeoutError) as error:
             raise ClusterError(f"the Dask cluster is gone ({error}): {_AGAIN}") from None
-        slots = [found for found in map(self._slots, workers) if found]
+        slots = {address: found for address in sorted(workers) if (found := self._slots(workers[address]))}
         if slots:
             self._manned = time.monotonic()
-        return self._settings.in_flight or 4 * max(1, sum(slots)), len(slots)
+        return self._settings.in_flight or 4 * max(1, sum(slots.values())), list(slots)
 
     def _slots(self, found: dict[str, Any]) -> int:
         """The jobs that a worker can run at once."""

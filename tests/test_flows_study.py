@@ -136,16 +136,16 @@ class TestCrew:
         *,
         alone: bool = False,
         in_flight: int | None = None,
-    ) -> list[fanout.Order]:
-        """Runs jobs; returns them in the order they ended."""
+    ) -> dict[fanout.Order, Result]:
+        """Runs jobs; returns them in the order they ended, with their results."""
         where = settings.Settings(dask_address=lent["NST_DASK_ADDRESS"], in_flight=in_flight)
         services = sharing.Services(lent[api.API], lent["NST_DASK_ADDRESS"])
-        ended: list[fanout.Order] = []
+        ended: dict[fanout.Order, Result] = {}
 
         def work(submit: fanout.Submit) -> None:
             for order, outcome in submit(orders, more):
                 assert isinstance(outcome, Result)
-                ended.append(order)
+                ended[order] = outcome
 
         fanout.Crew(services, where, cache.storage(str(folder)), alone).run("test", work)
         return ended
@@ -158,7 +158,7 @@ class TestCrew:
             idle.append(count)
             return [others[idle.count(1) - 1]] if count and idle.count(1) <= len(others) else []
 
-        assert self.run(lent, tmp_path, [short, long], more) == [short, *others, long]
+        assert list(self.run(lent, tmp_path, [short, long], more)) == [short, *others, long]
         assert idle[:6] == [0, 1, 0, 1, 0, 1]  # two run, one, two, …
         assert not any(idle[6:])  # none runs
 
@@ -174,6 +174,11 @@ class TestCrew:
 
         assert len(self.run(lent, tmp_path, [self.order(2), self.order(3)], more, **limit)) == 2
         assert set(idle) == {0}
+
+    def test_jobs_that_are_timed_run_on_the_same_worker(self, lent: dict[str, str], tmp_path: Path) -> None:
+        """Workers of one kind may be of different speed."""
+        ended = self.run(lent, tmp_path, [self.order(count) for count in range(2, 10)], fanout.no_more, alone=True)
+        assert len({result.environment.worker for result in ended.values()}) == 1
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,8 @@
 
 Against `conv2d`, `relu` and `max_pool2d` with autograd: weights are laid out once and not in every call, the gradients
 of tapped layers are added inside the convolution that they meet, and a ReLU before a max pooling is undone behind it,
-on a quarter of the values.  In float32, where multiplications are what takes the time, most layers are computed by
-`nst.winograd`.
+on a quarter of the values.  In float32, where multiplications are what takes the time, all layers but the first are
+computed by `nst.winograd`.
 """
 
 import functools

@@ -10,6 +10,9 @@ from nst import winograd
 from nst.layers import LAYERS
 from nst.weights import vgg19
 
+LARGE = (400, 400)
+"""Channels between which a kernel would take much memory in the form of smaller ones."""
+
 
 def drawn(*shape: int) -> Tensor:
     values = torch.randn(shape, generator=torch.Generator().manual_seed(sum(shape)))
@@ -20,9 +23,11 @@ def drawn(*shape: int) -> Tensor:
     ("height", "width"),
     [(4, 4), (1, 1), (3, 9), (17, 24), (40, 61), (9, 700)],  # whole blocks, less than one, several bands, a long row
 )
-def test_it_is_the_zero_padded_convolution(height: int, width: int) -> None:
-    x, kernel, bias = drawn(2, 8, height, width), drawn(12, 8, 3, 3), drawn(12)
+@pytest.mark.parametrize("channels", [(12, 8), LARGE])
+def test_it_is_the_zero_padded_convolution(channels: tuple[int, int], height: int, width: int) -> None:
+    x, kernel, bias = drawn(2, channels[1], height, width), drawn(*channels, 3, 3), drawn(channels[0])
     turned = winograd.transformed(kernel)
+    assert turned.numel() / kernel.numel() == pytest.approx(16 / 9 if channels == LARGE else 4)
     expected = F.conv2d(x.double(), kernel.double(), bias.double(), padding=1)
 
     assert relative_error(winograd.convolve(x, turned, bias), expected) < 3e-6
@@ -46,18 +51,17 @@ def test_a_picture_in_a_batch_has_the_bytes_it_has_alone() -> None:
         assert torch.equal(together[number], alone[0])
 
 
-def test_a_change_of_one_pixel_reaches_its_neighbours_and_no_other() -> None:
-    """At a corner of four blocks of 4×4 results, so that their seams are in it."""
-    turned = winograd.transformed(torch.ones(4, 4, 3, 3))
-    x = torch.zeros(1, 4, 12, 12).contiguous(memory_format=torch.channels_last)
+@pytest.mark.parametrize("channels", [(4, 4), LARGE])
+def test_a_change_of_one_pixel_reaches_its_neighbours_and_no_other(channels: tuple[int, int]) -> None:
+    """At a corner of four blocks of results, so that their seams are in it."""
+    turned = winograd.transformed(torch.ones(*channels, 3, 3))
+    x = torch.zeros(1, channels[1], 12, 12).contiguous(memory_format=torch.channels_last)
     x[0, 2, 4, 4] = 1
     expected = torch.zeros(12, 12)
     expected[3:6, 3:6] = 1
     assert torch.allclose(winograd.convolve(x, turned)[0, 1], expected, atol=1e-5)
 
 
-def test_it_serves_the_middle_of_the_network() -> None:
-    """Where it is faster; beyond, the kernels would take more memory than a transfer of 512 px can spare."""
+def test_it_serves_all_of_the_network_but_the_first_layers() -> None:
     kernels = zip(LAYERS, vgg19("normalised").convolutions, strict=True)
-    served = [name for name, convolution in kernels if winograd.pays(convolution.weight)]
-    assert served == ["conv2_1", "conv2_2", "conv3_1", "conv3_2", "conv3_3", "conv3_4", "conv4_1"]
+    assert [name for name, convolution in kernels if winograd.pays(convolution.weight)] == list(LAYERS[2:])

@@ -44,9 +44,11 @@ class FinishedJob:
     written: float
     """Unix time."""
     seconds: float
-    """Spent optimising."""
+    """Of its steps."""
     all_seconds: float
     """Of its own work: with what it aims at, and its metrics."""
+    measuring_seconds: float
+    """Of these, its metrics."""
 
 
 @dataclass(frozen=True)
@@ -63,14 +65,19 @@ class Stage:
     """Jobs side by side."""
 
     @property
-    def optimising(self) -> float:
-        """Seconds of wall time, were the workers always busy."""
+    def stepping(self) -> float:
+        """Seconds of wall time of the jobs' steps, were the workers always busy."""
         return sum(job.seconds for job in self.jobs) / self.workers
 
     @property
+    def aiming(self) -> float:
+        """The same of what else is done until a picture is there: what it aims at, a warm-up, the 8-bit picture."""
+        return sum(job.all_seconds - job.measuring_seconds - job.seconds for job in self.jobs) / self.workers
+
+    @property
     def measuring(self) -> float:
-        """Seconds of wall time of the jobs' own work beside optimising, likewise."""
-        return sum(job.all_seconds - job.seconds for job in self.jobs) / self.workers
+        """The same of the metrics."""
+        return sum(job.measuring_seconds for job in self.jobs) / self.workers
 
     @property
     def starting(self) -> float:
@@ -83,7 +90,7 @@ class Stage:
         if not self.jobs:
             return 0.0
         first = min(job.written - job.all_seconds for job in self.jobs)
-        return max(job.written for job in self.jobs) - first - self.optimising - self.measuring
+        return max(job.written for job in self.jobs) - first - self.stepping - self.aiming - self.measuring
 
     @property
     def writing(self) -> float:
@@ -109,8 +116,8 @@ class Run:
 
     @property
     def not_optimising(self) -> float:
-        """Seconds."""
-        return self.seconds - self.total("optimising")
+        """Seconds that were not between a job's originals and its picture."""
+        return self.seconds - self.total("stepping") - self.total("aiming")
 
     @property
     def orchestration(self) -> float:
@@ -118,13 +125,14 @@ class Run:
         return self.not_optimising - self.total("measuring")
 
 
-PARTS = ("optimising", "measuring", "starting", "between", "writing")
+PARTS = ("stepping", "aiming", "measuring", "starting", "between", "writing")
 COLUMNS = (
     "run",
     "stage",
     "jobs",
-    "optimisation, s",
-    "targets, metrics, s",
+    "steps, s",
+    "targets, s",
+    "metrics, s",
     "starting Python, Prefect, Dask, s",
     "between the jobs, s",
     "tables, figures, s",
@@ -214,7 +222,7 @@ def finished_job(path: Path) -> FinishedJob:
     """Reads a file of `flows.cache`."""
     values: dict[str, Any] = json.loads(json.loads(path.read_text("utf-8"))["result"])
     timing = values["timing"]
-    return FinishedJob(path.stat().st_mtime, timing["seconds"], timing["all_seconds"])
+    return FinishedJob(path.stat().st_mtime, timing["seconds"], timing["all_seconds"], timing["measuring_seconds"])
 
 
 def change_window(params: Path) -> int:
@@ -252,9 +260,9 @@ def _section(whole: Run, changed: Run, own_jobs: int, idle: Spread, params: Path
         Target("make repro with nothing to do", UP_TO_DATE_SECONDS, idle, "s"),
     )
     notes: tuple[str, ...] = (
-        "*Optimisation* is what the jobs themselves report, divided by the jobs side by side.  So are *targets, "
-        "metrics*: the features that a job aims at, and how near to them its picture is, in float32.  *Between the "
-        "jobs*: handing out, storing, and workers that wait for the last job.",
+        "*Steps*, *targets* and *metrics* are what the jobs themselves report, divided by the jobs side by side.  "
+        "Optimisation is steps and targets: all from a job's originals to its picture.  *Metrics*: how near that "
+        "picture is, in float32.  *Between the jobs*: handing out, storing, and workers that wait for the last job.",
     )
     if params:
         notes += (f"With the parameters of {params.name}, so not the study that the targets are about.",)

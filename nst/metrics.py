@@ -5,7 +5,7 @@ numbers.
 """
 
 import functools
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 from typing import TYPE_CHECKING
@@ -60,15 +60,29 @@ class Distances:
     """From the style: `nst.style_metrics.colour_distance`."""
 
 
-def distances(picture: Tensor, content: bytes | None, style: bytes | None, weights: str) -> Distances:
-    """All in one pass, layer by layer, from originals as PNG files, of which what is needed is kept."""
+def distances(
+    picture: Tensor,
+    content: bytes | None,
+    style: bytes | None,
+    weights: str,
+    *,
+    also: Collection[str] = (),
+    see: Callable[[str, Tensor], None] = lambda _name, _features: None,
+) -> Distances:
+    """All in one pass, layer by layer, from originals as PNG files, of which what is needed is kept.
+
+    Args:
+        also, see: more layers, and what is called with each of them when its activations are there.
+    """
     target = _content_target(content, weights, picture.device) if content else None
     painted = _style_target(style, weights, picture.device) if style else None
     content_found: float | None = None
     styles: list[float] = []
     wasserstein: list[float] = []
-    layers = [*([CONTENT_LAYER] if content else []), *(STYLE_LAYERS if style else [])]
+    layers = {*([CONTENT_LAYER] if content else []), *(STYLE_LAYERS if style else []), *also}
     for name, features in _walk(picture, weights, layers):
+        if name in also:
+            see(name, features)
         if target is not None and name == CONTENT_LAYER:
             content_found = content_loss(features, target).item()
         if painted is not None and name in STYLE_LAYERS:
@@ -88,7 +102,11 @@ def _walk(picture: Tensor, weights: str, layers: Collection[str]) -> Iterator[tu
 
     A loop lets go of one before it asks for the next.
     """
-    return _encoder(weights, picture.device).walk(picture.detach(), layers) if layers else iter(())
+    if not layers:
+        return iter(())
+    # Laid out for its own layers or for all, so that jobs of different depths share it.
+    deepest = STYLE_LAYERS[-1] if max(map(LAYERS.index, layers)) <= LAYERS.index(STYLE_LAYERS[-1]) else LAYERS[-1]
+    return _encoder(weights, picture.device, deepest).walk(picture.detach(), layers)
 
 
 def _content_features(picture: Tensor, weights: str) -> Tensor:
@@ -169,8 +187,14 @@ def as_tensor(picture: "Image.Image") -> Tensor:
     return torch.from_numpy(np.asarray(picture, dtype=np.float32) / 255).permute(2, 0, 1)[None].contiguous()
 
 
-@functools.lru_cache(maxsize=1)
-def _encoder(weights: str, device: torch.device) -> Encoder:
-    encoder = Encoder(vgg19(weights), STYLE_LAYERS[-1], dtype=torch.float32, device=device)
-    malloc.give_back()  # of the weights, and of the optimisation that usually went before
-    return encoder
+_encoders: dict[tuple[str, torch.device], Encoder] = {}
+"""The one that was used last."""
+
+
+def _encoder(weights: str, device: torch.device, deepest: str) -> Encoder:
+    found = _encoders.get((weights, device))
+    if found is None or deepest not in found.layers:
+        _encoders.clear()
+        found = _encoders[weights, device] = Encoder(vgg19(weights), deepest, dtype=torch.float32, device=device)
+        malloc.give_back()  # of the weights, and of the optimisation that usually went before
+    return found

@@ -1,6 +1,6 @@
 """What the jobs of a batch minimise: each picture has the layers, the targets and the weights of its own job."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,8 +45,15 @@ class Objective:
         losses = pictures.new_zeros(len(numbers))
         for term in self._terms:
             losses = losses + term(found[term.layer])
+        return losses + self._variation(pictures, numbers)
+
+    def tally(self, picture: Tensor, number: int) -> "Tally":
+        """The same for one picture (1, 3, H, W), to be given its activations."""
+        return Tally(self._make_terms([number]), self._variation(picture, [number]))
+
+    def _variation(self, pictures: Tensor, numbers: Sequence[int]) -> "Tensor | float":
         weights = [self._jobs[number].tv_weight for number in numbers]
-        return losses + pictures.new_tensor(weights) * total_variation(pictures) if any(weights) else losses
+        return pictures.new_tensor(weights) * total_variation(pictures) if any(weights) else 0.0
 
     def _make_terms(self, numbers: Sequence[int]) -> "list[_Term]":
         terms = []
@@ -79,6 +86,30 @@ class _Term:
             return self.weights * self.distance(features, self.targets)
         losses = self.weights * self.distance(_Select.apply(features, self.places), self.targets)
         return losses.new_zeros(len(features)).index_add(0, torch.tensor(self.places, device=losses.device), losses)
+
+
+class Tally:
+    """The loss of one picture, from its activations layer by layer, whoever computes them."""
+
+    def __init__(self, terms: Sequence[_Term], rest: "Tensor | float") -> None:
+        self._terms = terms
+        self._loss = rest
+
+    @property
+    def layers(self) -> Collection[str]:
+        """Those it wants."""
+        return {term.layer for term in self._terms}
+
+    @property
+    def loss(self) -> float:
+        """Of the layers so far, and of what takes none."""
+        return float(self._loss)
+
+    def add(self, layer: str, features: Tensor) -> None:
+        """Activations (1, C, H, W)."""
+        for term in self._terms:
+            if term.layer == layer:
+                self._loss = self._loss + term(features)
 
 
 class _Select(torch.autograd.Function):

@@ -26,7 +26,7 @@ class Quality:
     ssim: float | None
     """Against the content picture, 1 = equal."""
     final_loss: float
-    """The job's own objective, of the saved picture."""
+    """The job's own objective, of the saved picture; with average pooling in the job's precision."""
 
 
 def known(value: float | None) -> float:
@@ -45,6 +45,8 @@ class Timing:
     """Of these, making the start picture (AdaIN's forward pass)."""
     all_seconds: float
     """With all else that was done for the job: what it aims at, a warm-up if it had one, its metrics."""
+    measuring_seconds: float
+    """Of these, the metrics: after the picture was made."""
     iterations: int
     evaluations: int
     """Forward and backward passes; L-BFGS may need several in one iteration."""

@@ -200,12 +200,16 @@ def run_jobs(
         began = time.perf_counter()
         saved = decode(outcome.picture)
         png = images.to_png(saved)
-        own = functools.partial(objective, numbers=[number])
-        quality = _quality(job, saved, inputs[number], own, device, pixel_metrics=pixel_metrics)
+        made = time.perf_counter()
+        quality = _quality(
+            job, saved, inputs[number], objective, number=number, device=device, pixel_metrics=pixel_metrics
+        )
+        ended = time.perf_counter()
         timing = Timing(
             seconds=starts[number].seconds + outcome.seconds,
             start_seconds=starts[number].seconds,
-            all_seconds=shared + time.perf_counter() - began,
+            all_seconds=shared + ended - began,
+            measuring_seconds=ended - made,
             iterations=len(outcome.losses),
             evaluations=outcome.evaluations,
             peak_memory_mb=_peak_memory_mb(device),
@@ -362,11 +366,13 @@ def _quality(
     job: Job,
     saved: "Image.Image",
     inputs: Inputs,
-    objective: "Callable[[Tensor], Tensor]",
-    device: "torch.device",
+    objective: "Objective",
     *,
+    number: int,
+    device: "torch.device",
     pixel_metrics: bool,
 ) -> Quality:
+    """Of the picture `number` of the batch that `objective` is of."""
     import torch
 
     from nst import metrics
@@ -374,8 +380,10 @@ def _quality(
     picture = metrics.as_tensor(saved).to(device)
     content = _tensor(inputs.content, device) if pixel_metrics and inputs.content else None
     with torch.no_grad():
-        final_loss = objective(picture).item()
-    distances = metrics.distances(picture, inputs.content, inputs.style, job.weights)
+        tally = objective.tally(picture, number)
+        shared = tally.layers if job.pooling == "max" else ()  # the network that distances are measured in
+        distances = metrics.distances(picture, inputs.content, inputs.style, job.weights, also=shared, see=tally.add)
+        final_loss = tally.loss if shared else objective(picture, [number]).item()
     return Quality(
         content_distance=distances.content,
         style_distance=distances.style,

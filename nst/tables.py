@@ -136,6 +136,7 @@ def _timing(result: Result) -> dict[str, Any]:
         "seconds": timing.seconds,
         "seconds_per_iteration": timing.seconds_per_iteration,
         "all_seconds": timing.all_seconds,
+        "measuring_seconds": timing.measuring_seconds,
         "evaluations": timing.evaluations,
         "peak_memory_mb": timing.peak_memory_mb,
         "batch": timing.batch,

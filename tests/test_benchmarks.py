@@ -204,7 +204,7 @@ def test_stages_are_told_apart_by_what_dvc_said_and_when_files_were_written(tmp_
         (10.1, "> python -m flows.study transfer"),
         (33.0, "\rtransfer: 100%Running stage 'report':"),
     ]
-    jobs = [FinishedJob(20.0, 5.0, 6.0), FinishedJob(28.0, 6.0, 7.0)]
+    jobs = [FinishedJob(20.0, 5.0, 6.0, 0.5), FinishedJob(28.0, 6.0, 7.0, 0.5)]
     transfer, report = study.stages(lines, jobs, tmp_path, end=40.0)
     assert (transfer.name, transfer.began, transfer.ended, transfer.jobs) == ("transfer", 10.0, 30.0, tuple(jobs))
     assert (report.name, report.began, report.ended, report.jobs) == ("report", 33.0, 36.0, ())
@@ -215,21 +215,25 @@ def test_nothing_to_do_has_no_stages(tmp_path: Path) -> None:
 
 
 def test_the_parts_of_a_run_add_up() -> None:
-    jobs = (FinishedJob(20.0, 5.0, 6.0), FinishedJob(28.0, 6.0, 7.0), FinishedJob(29.0, 7.0, 8.0))
+    jobs = (FinishedJob(20.0, 5.0, 6.0, 0.5), FinishedJob(28.0, 6.0, 7.0, 0.5), FinishedJob(29.0, 7.0, 8.0, 1.0))
     stage = Stage("transfer", began=10.0, ended=31.0, jobs=jobs, workers=2)
-    assert (stage.starting, stage.optimising, stage.measuring, stage.writing) == (4.0, 9.0, 1.5, 2.0)
+    assert (stage.starting, stage.stepping, stage.aiming, stage.measuring, stage.writing) == (4.0, 9.0, 0.5, 1.0, 2.0)
     assert stage.between == 29 - 14 - 9 - 1.5
     whole = Run(40.0, (stage, Stage("report", began=32.0, ended=36.0, jobs=(), workers=2)))
     assert whole.total("writing") == 6.0
     assert whole.rest == 40 - 21 - 4
-    assert whole.not_optimising == 31.0
+    assert whole.not_optimising == 30.5
     assert whole.orchestration == 29.5
 
 
 def test_a_finished_job_is_read(tmp_path: Path) -> None:
-    cache.store(cache.storage(str(tmp_path)), "key", {"timing": {"seconds": 2.5, "all_seconds": 2.75}})
+    cache.store(
+        cache.storage(str(tmp_path)),
+        "key",
+        {"timing": {"seconds": 2.5, "all_seconds": 2.75, "measuring_seconds": 0.125}},
+    )
     path = tmp_path / cache.file_name("key")
-    assert study.finished_job(path) == FinishedJob(path.stat().st_mtime, 2.5, 2.75)
+    assert study.finished_job(path) == FinishedJob(path.stat().st_mtime, 2.5, 2.75, 0.125)
 
 
 def test_one_window_is_changed_to_a_new_one(tmp_path: Path) -> None:

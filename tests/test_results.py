@@ -23,8 +23,8 @@ QUALITY_COLUMNS = [
     "image",
 ]  # fmt: skip
 TIMING_COLUMNS = [
-    "job", "seconds", "seconds_per_iteration", "all_seconds", "evaluations", "peak_memory_mb", "batch", "device",
-    "precision",
+    "job", "seconds", "seconds_per_iteration", "all_seconds", "measuring_seconds", "evaluations",
+    "peak_memory_mb", "batch", "device", "precision",
 ]  # fmt: skip
 
 
@@ -91,8 +91,8 @@ def test_numbers_that_json_has_no_word_for_survive(results: list[Result]) -> Non
 
 
 def test_seconds_per_iteration_leave_out_the_start() -> None:
-    assert Timing(5.0, 1.0, 6.0, 8, 10, 1.0, ()).seconds_per_iteration == 0.5
-    assert Timing(1.0, 1.0, 2.0, 0, 0, 1.0, ()).seconds_per_iteration == 0.0
+    assert Timing(5.0, 1.0, 6.0, 0.5, 8, 10, 1.0, ()).seconds_per_iteration == 0.5
+    assert Timing(1.0, 1.0, 2.0, 0.5, 0, 0, 1.0, ()).seconds_per_iteration == 0.0
 
 
 class TestTables:
@@ -120,7 +120,7 @@ class TestTables:
     def test_quality_is_the_same_to_the_byte_when_only_the_times_differ(
         self, results: list[Result], tmp_path: Path
     ) -> None:
-        slower = [Result(**{**vars(r), "timing": Timing(9.0, 1.0, 9.5, 4, 4, 2.0, (1.0,))}) for r in results]
+        slower = [Result(**{**vars(r), "timing": Timing(9.0, 1.0, 9.5, 0.5, 4, 4, 2.0, (1.0,))}) for r in results]
         for folder, these in (("a", results), ("b", slower)):
             tables.write(these, tmp_path / folder)
         assert (tmp_path / "a" / "quality.csv").read_bytes() == (tmp_path / "b" / "quality.csv").read_bytes()

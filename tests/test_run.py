@@ -16,13 +16,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from engine_support import DATA, ROOT, finished, make_job, picture, pixels, run
+from engine_support import DATA, ROOT, ReferenceVGG19, finished, make_job, picture, pixels, run
 from PIL import Image
 
-from nst import init, metrics, optimize, params, weights
+from nst import images, init, losses, metrics, optimize, params, weights
 from nst import run as module
 from nst.errors import ImageError, WeightsError
-from nst.jobs import Job
+from nst.jobs import Job, Pooling
 from nst.metrics import as_tensor
 from nst.optimize import State
 from nst.results import Result
@@ -49,7 +49,7 @@ def elsewhere(data: Path) -> Elsewhere:
     code = """
         import json, sys, torch
         from pathlib import Path
-        from nst.jobs import Job
+        from nst.jobs import Job, Pooling
         from nst.run import inputs, key, platform, run_job
         torch.manual_seed(99)
         job = Job.from_dict(json.loads(sys.argv[1]))
@@ -218,6 +218,25 @@ class TestResult:
         short, long = (finished(make_job(iterations=count, optimizer="lbfgs")) for count in (8, 9))
         assert long.losses[:8] == short.losses
         assert short.quality.final_loss == pytest.approx(long.losses[8], rel=0.05)
+
+    @pytest.mark.parametrize("pooling", ["max", "average"])
+    def test_the_final_loss_is_the_objective_of_the_saved_picture(self, pooling: Pooling) -> None:
+        """At a layer deeper than any metric is measured at, too."""
+        job = make_job(content_layers=("conv5_3",), pooling=pooling, tv_weight=0.5, precision="float32")
+        result = run(job)
+        network = ReferenceVGG19(weights.vgg19("normalised"), average=pooling == "average")
+        saved = as_tensor(images.from_png(result.png))
+        found, content, style = (
+            network(x) for x in (saved, picture("content", "egeskov"), picture("style", "great_wave"))
+        )
+        expected = (
+            job.content_weight * losses.content_loss(found["conv5_3"], content["conv5_3"])
+            + job.style_weight
+            * sum(losses.gram_distance(found[name], losses.gram_matrix(style[name])) for name in job.style_layers)
+            / len(job.style_layers)
+            + job.tv_weight * losses.total_variation(saved)
+        )
+        assert result.quality.final_loss == pytest.approx(expected.item(), rel=1e-3)
 
     def test_pixel_metrics_can_be_left_out(self) -> None:
         with_them, without = finished(make_job()), run(make_job(), pixel_metrics=False)

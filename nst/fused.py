@@ -2,8 +2,7 @@
 
 Against `conv2d`, `relu` and `max_pool2d` with autograd: weights are laid out once and not in every call, the gradients
 of tapped layers are added inside the convolution that they meet, and a ReLU before a max pooling is undone behind it,
-on a quarter of the values.  In float32, where multiplications are what takes the time, all layers but the first are
-computed by `nst.winograd`.
+on a quarter of the values.
 """
 
 import functools
@@ -25,6 +24,7 @@ class FusedVGG:
         kernels, biases: float32 (O, I, 3, 3) and (O,), shallow to deep.
         pooled: numbers, from 0, of the layers that a pooling follows.
         maximum: the poolings take the maximum; otherwise the mean.
+        direct: convolutions are sums of products; otherwise, in float32, those by `nst.winograd` where that is faster.
     """
 
     def __init__(
@@ -35,10 +35,11 @@ class FusedVGG:
         *,
         maximum: bool,
         dtype: torch.dtype,
+        direct: bool = True,
     ) -> None:
         self._pooled = pooled
         self._maximum = maximum
-        self._kernels = [_Kernel(kernel.to(dtype)) for kernel in kernels]
+        self._kernels = [_Kernel(kernel.to(dtype), direct) for kernel in kernels]
         self._biases = [bias.to(dtype) for bias in biases]
         self._backward_kernels: dict[int, _Kernel] = {}
 
@@ -175,10 +176,9 @@ def _relu_back_(gradient: Tensor, activations: Tensor | None) -> Tensor:
 class _Kernel:
     """A kernel (O, I, 3, 3), laid out for pictures of any size in the way that is fastest for it."""
 
-    def __init__(self, kernel: Tensor) -> None:
-        self._winograd: Tensor | None = None
-        self._plain = kernel
-        if kernel.dtype == torch.float32 and winograd.pays(kernel):
+    def __init__(self, kernel: Tensor, direct: bool) -> None:
+        self._plain, self._winograd = kernel, None
+        if not direct and kernel.dtype == torch.float32 and winograd.pays(kernel):
             self._winograd = winograd.transformed(kernel)
         else:
             kernel = kernel.contiguous(memory_format=torch.channels_last)
@@ -210,7 +210,7 @@ class _Kernel:
     def turned(self) -> "_Kernel":
         """By 180°, and its channels swapped."""
         plain = self._plain.to_dense() if self._plain.is_mkldnn else self._plain
-        return _Kernel(plain.flip(2, 3).transpose(0, 1))
+        return _Kernel(plain.flip(2, 3).transpose(0, 1), direct=self._winograd is None)
 
 
 @functools.lru_cache

@@ -9,11 +9,11 @@ from nst.errors import CapacityError
 from nst.jobs import Job
 
 # Fitted to the peaks of processes of 64 to 1024 px, batches of 1, 2 and 4 (Linux, glibc, torch 2.14): within 10 %.
-_BASE = {"bfloat16": 0.75e9, "float32": 0.95e9}
+_BASE = {"bfloat16": 0.75e9, "float32": 0.85e9}
 """Bytes of torch, and of networks laid out."""
 _STEP = {"bfloat16": 1650, "float32": 2850}
 """Bytes for each pixel of all pictures of a batch, whatever the layers: the first two are the largest."""
-_METRICS = 0.875e9, 1000
+_METRICS = 0.93e9, 1000
 """The same while one picture after another is measured, in float32."""
 _ADAIN = 0.05e9
 """Bytes of the networks that make an AdaIN start."""

@@ -107,12 +107,12 @@ class TestOverriding:
         assert all(getattr(loaded, other).size == VALUES["size"] for other in STUDIES if other != study)
 
     def test_a_job_takes_its_studys_settings(self, tmp_path: Path) -> None:
-        section = load(tmp_path, changed("transfer.optimizer", "lbfgs")).transfer
-        job = section.job("transfer", content="a", style="b", content_layers=("conv1_1",), style_layers=("conv1_1",))
+        section = load(tmp_path, changed("reconstruction.optimizer", "lbfgs")).reconstruction
+        job = section.job("reconstruct", content="a", content_layers=("conv1_1",))
         assert job.optimizer == "lbfgs"
-        assert job.iterations == VALUES["transfer"]["iterations"]
+        assert job.iterations == VALUES["reconstruction"]["iterations"]
         assert job.noise == VALUES["noise"]
-        assert section.job("transfer", size=64).size == 64
+        assert section.job("reconstruct", size=64).size == 64
 
     @pytest.mark.parametrize(
         ("command", "study"),

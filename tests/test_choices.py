@@ -96,9 +96,10 @@ class TestCertainLayer:
     def test_the_results_still_to_come_never_change_it(
         self, ssim: dict[str, float], least: float, data: st.DataObject
     ) -> None:
+        """Of equal ones the first that is named wins, so results are given in one order, as the study does."""
         best = best_layer(ssim, least).winner
         there = data.draw(st.sets(st.sampled_from(sorted(ssim))))
-        assert certain_layer({layer: ssim[layer] for layer in there}, ssim, least) in (None, best)
+        assert certain_layer({layer: ssim[layer] for layer in ssim if layer in there}, ssim, least) in (None, best)
         assert certain_layer(ssim, ssim, least) == best
 
 

@@ -16,7 +16,7 @@ ROUNDS = 8
 
 def measure(say: Callable[[str], None]) -> Section:
     """All batch sizes, taking turns, with one thread and with all cores."""
-    from nst.run import platform, run_jobs
+    from nst.engine.run import platform, run_jobs
 
     job, inputs = steps.prepare(SIZE, "auto", ITERATIONS)
     rows: list[tuple[Cell, ...]] = []

@@ -19,7 +19,7 @@ def measure(say: Callable[[str], None]) -> Section:
     Raises:
         FailedError: a command failed.
     """
-    from nst import images
+    from nst.engine import images
 
     content, style = PAIRS[0].paths
     rows: list[tuple[Cell, ...]] = []

@@ -35,7 +35,7 @@ class Pair:
     @property
     def paths(self) -> tuple[Path, Path]:
         """The files of content and style."""
-        from nst import images
+        from nst.engine import images
 
         return images.find(ROOT / "data/content", self.content), images.find(ROOT / "data/style", self.style)
 
@@ -49,7 +49,7 @@ PAIRS = (
 
 @dataclass(frozen=True)
 class Distances:
-    """Of a saved picture to its originals (see `nst.metrics`)."""
+    """Of a saved picture to its originals (see `nst.engine.metrics`)."""
 
     content: float
     style: float
@@ -64,15 +64,15 @@ def transfer(content: Path, style: Path, output: Path, *options: str) -> process
 
 def original(path: Path) -> bytes:
     """A picture at the usual size, as PNG."""
-    from nst import images
+    from nst.engine import images
 
     return images.to_png(images.fit(images.read(path), SIZE))
 
 
 def judge(picture: Path, pair: Pair) -> Distances:
     """The distances of a picture of the usual size to the originals at that size."""
-    from nst import images, metrics
-    from nst.weights import NORMALISED
+    from nst.engine import images, metrics
+    from nst.engine.weights import NORMALISED
 
     content, style = map(original, pair.paths)
     found = metrics.distances(metrics.as_tensor(images.read(picture)), content, style, NORMALISED)

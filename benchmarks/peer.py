@@ -54,7 +54,7 @@ def measure(say: Callable[[str], None], kept: Path | None = None) -> Section:
             rows.append((pair.title, name, outcome.seconds, found.content, found.style, round(outcome.peak_mb)))
         targets += _targets(pair, ours, peer)
     notes: tuple[str, ...] = (
-        f"Both at {SIZE} px with default settings; distances of the saved pictures by `nst.metrics`.",
+        f"Both at {SIZE} px with default settings; distances of the saved pictures by `nst.engine.metrics`.",
     )
     if kept:
         notes += ("pastiche's times and pictures are of an earlier run on this machine.",)

@@ -9,9 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from nst.jobs import Job
-from nst.layers import BLOCK_ENDS, LAYERS
-from nst.weights import VGGWeights
+from nst.engine.jobs import Job
+from nst.engine.layers import BLOCK_ENDS, LAYERS
+from nst.engine.weights import VGGWeights
 
 
 class PlainVGG:

@@ -22,8 +22,8 @@ WORKERS = 4
 def run(counts: Sequence[int], data: Path, folder: Path) -> None:
     """Runs as many jobs as the last of `counts`, and prints a row when as many as each have ended."""
     from flows import cache, fanout, sharing, worker
-    from nst import images
-    from nst import run as engine
+    from nst.engine import images
+    from nst.engine import run as engine
     from nst.params import settings as settings_of_jobs
 
     job = settings_of_jobs(size=32, iterations=1).job("reconstruct", content="egeskov", content_layers=("conv1_1",))

@@ -1,7 +1,8 @@
 """Per iteration: one optimisation step of ours, beside the bare network and beside a plain float32 step.
 
 All take turns in one process, a few steps each, so that a machine that gets slower or faster does so for all; ratios
-are taken turn by turn.  Ours is `nst.run.run_job` itself: the others run in its callback, between two of its steps.
+are taken turn by turn.  Ours is `nst.engine.run.run_job` itself: the others run in its callback, between two of its
+steps.
 """
 
 import time
@@ -19,9 +20,9 @@ from flows.settings import cores
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from nst.jobs import Job, Precision
-    from nst.run import Inputs
-    from nst.vgg import Encoder
+    from nst.engine.jobs import Job, Precision
+    from nst.engine.run import Inputs
+    from nst.engine.vgg import Encoder
 
 ROUNDS = {256: 8, 512: 5}
 """Turns that count, after one that warms up, by size."""
@@ -90,7 +91,7 @@ def measure(say: Callable[[str], None]) -> Section:
     Raises:
         FailedError: a job ended before its last step.
     """
-    from nst.run import platform
+    from nst.engine.run import platform
 
     fast: Precision = platform().precision  # type: ignore[assignment]
     rows: list[tuple[Cell, ...]] = []
@@ -157,9 +158,9 @@ class Comparison:
 def _compare(size: int, threads: int, precision: "Precision", rounds: int, *, plain_step: bool) -> Comparison:
     import torch
 
-    from nst import metrics, run
-    from nst.images import from_png
-    from nst.optimize import synchronize
+    from nst.engine import metrics, run
+    from nst.engine.images import from_png
+    from nst.engine.optimize import synchronize
 
     job, inputs = prepare(size, precision, iterations=(1 + rounds) * (1 + STEPS[precision]) + 1)
     device = torch.device(run.platform().device)
@@ -182,9 +183,9 @@ def _compare(size: int, threads: int, precision: "Precision", rounds: int, *, pl
 
 def prepare(size: int, precision: "Precision", iterations: int) -> "tuple[Job, Inputs]":
     """A transfer of the usual pictures, cut square."""
-    from nst import images
+    from nst.engine import images
+    from nst.engine.run import Inputs
     from nst.params import settings
-    from nst.run import Inputs
 
     pair = PAIRS[0]
     content, style = (images.to_png(pairs.square(images.read(path), size)) for path in pair.paths)
@@ -204,8 +205,8 @@ def _floors(job: "Job", content: "Tensor", precision: str) -> list[Contender]:
     import torch
 
     from benchmarks import plain
-    from nst.vgg import Encoder
-    from nst.weights import vgg19
+    from nst.engine.vgg import Encoder
+    from nst.engine.weights import vgg19
 
     dtype: torch.dtype = getattr(torch, precision)
     weights = vgg19(job.weights)
@@ -242,7 +243,7 @@ def _plain_step(job: "Job", content: "Tensor", style: "Tensor") -> Contender:
     import torch
 
     from benchmarks import plain
-    from nst.weights import vgg19
+    from nst.engine.weights import vgg19
 
     network = plain.PlainVGG(vgg19(job.weights), DEEPEST, torch.float32, torch.contiguous_format, content.device)
     return Contender(PLAIN, "float32", "contiguous", plain.step(network, job, content, style), STEPS["float32"])

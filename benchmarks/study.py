@@ -227,7 +227,7 @@ def finished_job(path: Path) -> FinishedJob:
 
 def change_window(params: Path) -> int:
     """Moves the transfer study's last style window to the first that is not studied yet; the jobs that this needs."""
-    from nst.layers import LAYERS, parse_layers, window
+    from nst.engine.layers import LAYERS, parse_layers, window
 
     values = yaml.safe_load(params.read_text("utf-8"))
     transfer = values["transfer"]

@@ -6,10 +6,10 @@ from pathlib import Path
 from PIL import Image
 from prefect.artifacts import create_markdown_artifact
 
-from nst import tables
-from nst.jobs import Job
-from nst.page.pictures import thumbnail
-from nst.results import Result
+from nst.engine.jobs import Job
+from nst.engine.results import Result
+from nst.report.page.pictures import thumbnail
+from nst.studies import tables
 
 _ROWS = 200
 """Jobs that are listed one by one."""

@@ -16,9 +16,9 @@ from prefect.filesystems import LocalFileSystem, RemoteFileSystem
 from prefect.serializers import JSONSerializer
 
 from flows.errors import ClusterError
+from nst.engine.jobs import Job
+from nst.engine.results import Result
 from nst.errors import ResultError
-from nst.jobs import Job
-from nst.results import Result
 
 SERIALIZER: JSONSerializer[dict[str, Any]] = JSONSerializer(object_encoder=None, object_decoder=None)
 """JSON and nothing else: Prefect's default decoder imports classes that the text names."""
@@ -126,7 +126,7 @@ def storage(place: str) -> Storage:
 
 
 def file_name(key: str) -> str:
-    """Name of the file for the job with this key (see `nst.run.key`)."""
+    """Name of the file for the job with this key (see `nst.engine.run.key`)."""
     return f"{key}.json"
 
 

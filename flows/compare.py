@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flows import command
-from nst import tables
 from nst.errors import NSTError
 from nst.params import STUDIES
+from nst.studies import tables
 
 if TYPE_CHECKING:
     from dvc.api import DVCFileSystem
@@ -91,7 +91,7 @@ def _copy(files: "DVCFileSystem", name: str, folder: Path) -> bool:
 def main() -> int:
     """The command."""
     arguments = parse()
-    from nst import compare
+    from nst.report import compare
 
     with tempfile.TemporaryDirectory(prefix="nst-compare-") as other:
         fetch(arguments.revision, Path(other))

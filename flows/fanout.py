@@ -26,11 +26,11 @@ from flows import api, cache, stale, told, worker
 from flows.errors import ClusterError
 from flows.settings import Settings
 from flows.sharing import Services
-from nst import batches
+from nst.engine import batches
+from nst.engine.jobs import Job, Precision
+from nst.engine.results import Result
+from nst.engine.run import Inputs
 from nst.errors import NSTError
-from nst.jobs import Job, Precision
-from nst.results import Result
-from nst.run import Inputs
 
 if TYPE_CHECKING:
     from prefect.client.schemas.objects import State, TaskRun

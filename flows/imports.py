@@ -5,7 +5,7 @@ import time
 from PIL import Image
 
 from flows import worker
-from nst import run
+from nst.engine import run
 from nst.params import STUDIES
 
 BEGAN = time.time()
@@ -24,7 +24,7 @@ worker.load(
         "flows.artifact",
         "flows.report",
         "flows.study",
-        "nst.report",
+        "nst.report.build",
         *(f"nst.studies.{name}" for name in STUDIES),
         "pandas",
         "matplotlib.backends.backend_agg",

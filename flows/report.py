@@ -29,7 +29,8 @@ def main() -> int:
     """The command."""
     arguments = parse()
     from flows import repository
-    from nst import params, report
+    from nst import params
+    from nst.report import build as report
 
     report.write(
         params.load(arguments.params),

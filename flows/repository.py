@@ -5,7 +5,7 @@ from pathlib import Path
 
 import yaml
 
-from nst.report import Commit
+from nst.report.build import Commit
 
 
 def made_from(pipeline: Path) -> Commit | None:

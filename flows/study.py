@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, NoReturn
 
 from flows import command, lock, settings
 from flows.errors import JobsFailedError
+from nst.engine.jobs import Job, Precision
+from nst.engine.results import Result
 from nst.errors import ResultError
-from nst.jobs import Job, Precision
 from nst.params import STUDIES
-from nst.results import Result
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -140,7 +140,7 @@ class Collection:
 
     def _order(self, job: Job) -> "Order":
         from flows.fanout import Order
-        from nst import run
+        from nst.engine import run
 
         inputs = run.inputs(job, self.data)
         place = self.place(job.precision)
@@ -169,7 +169,8 @@ def run_study(arguments: Arguments, where: settings.Settings) -> None:
         JobsFailedError: some jobs failed.
     """
     from flows import cache, worker
-    from nst import params, studies, weights
+    from nst import params, studies
+    from nst.engine import weights
 
     study = studies.load(arguments.study)
     wanted = studies.resolve(params.load(arguments.params), arguments.reports)

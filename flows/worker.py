@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from flows.joining import Joiner
 from flows.settings import GPU_BATCH
-from nst import malloc
+from nst.engine import malloc
 
 if TYPE_CHECKING:
-    from nst.jobs import Job, Precision
-    from nst.results import Result
-    from nst.run import Inputs, Platform
+    from nst.engine.jobs import Job, Precision
+    from nst.engine.results import Result
+    from nst.engine.run import Inputs, Platform
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ def place(precision: "Precision") -> Place:
     """This process's."""
     import torch
 
-    from nst import run
+    from nst.engine import run
 
     # Plain text, as Dask's scheduler unpacks it and torch's own class would have it import torch.
     return Place(run.platform(precision), str(torch.__version__), run.engine_digest())
@@ -61,7 +61,7 @@ def run(given: Given, batch: int | None) -> "Result":
     Args:
         batch: the most jobs to run together, if that was set.
     """
-    from nst import batches
+    from nst.engine import batches
 
     kind = batches.kind(given.job, given.inputs.shape)
     return _together(given, (kind, given.threads, given.warm_up), lambda: batch or _fitting(given))
@@ -71,8 +71,8 @@ def _fitting(given: Given) -> int:
     """Jobs like this one that run together: on a GPU as many as its free memory is good for, on a CPU one."""
     import torch
 
-    from nst import images, memory
-    from nst.run import platform
+    from nst.engine import images, memory
+    from nst.engine.run import platform
 
     where = platform(given.job.precision)
     if where.device != "cuda":
@@ -83,7 +83,7 @@ def _fitting(given: Given) -> int:
 
 
 def _run_batch(batch: Sequence[Given]) -> "Sequence[Result]":
-    from nst.run import run_jobs
+    from nst.engine.run import run_jobs
 
     jobs, inputs, (threads, *_), (warm_up, *_) = zip(*batch, strict=True)
     return run_jobs(jobs, inputs, threads=threads, warm_up=warm_up)
@@ -103,8 +103,8 @@ def name() -> str:
 
 
 MODULES = (
-    "flows.fanout", "prefect.task_engine", "nst.run", "nst.init", "nst.objective", "nst.optimize", "nst.metrics",
-    "torchmetrics.functional.image",
+    "flows.fanout", "prefect.task_engine", "nst.engine.run", "nst.engine.init", "nst.engine.objective",
+    "nst.engine.optimize", "nst.engine.metrics", "torchmetrics.functional.image",
 )  # fmt: skip
 """What every job needs."""
 
@@ -141,9 +141,9 @@ def small_job() -> Given:
     """A job that nobody wants the result of: a few pixels, one iteration, the networks of optimising and of metrics."""
     from PIL import Image
 
-    from nst import images
+    from nst.engine import images
+    from nst.engine.run import Inputs
     from nst.params import Settings
-    from nst.run import Inputs
 
     png = images.to_png(Image.radial_gradient("L").resize((32, 32)).convert("RGB"))
     job = Settings.model_validate({"size": 32, "iterations": 1}).job(

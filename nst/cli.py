@@ -11,13 +11,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from nst import malloc
+from nst.engine import malloc
 from nst.errors import NSTError, ParamsError
 
 if TYPE_CHECKING:
-    from nst.jobs import Job
-    from nst.results import Result
-    from nst.run import Inputs
+    from nst.engine.jobs import Job
+    from nst.engine.results import Result
+    from nst.engine.run import Inputs
 
 DEFAULT_SIZE = 512
 DEFAULT_STEPS = {"transfer": (40, 0.1), "reconstruct": (120, 0.03), "synthesize": (100, 0.05)}
@@ -69,10 +69,10 @@ def _run(options: argparse.Namespace) -> None:
 
 def _prepare(options: argparse.Namespace) -> "tuple[Job, Inputs]":
     """The job and its pictures; everything that can be wrong with them is found here, before the weights are read."""
-    from nst import images
-    from nst.layers import parse_layers
+    from nst.engine import images
+    from nst.engine.layers import parse_layers
+    from nst.engine.run import Inputs
     from nst.params import Settings, settings
-    from nst.run import Inputs
 
     chosen = settings(**{name: getattr(options, name) for name in Settings.model_fields if hasattr(options, name)})
     pictures = {
@@ -101,8 +101,8 @@ def _prepare(options: argparse.Namespace) -> "tuple[Job, Inputs]":
 
 def _check_memory(job: "Job", inputs: "Inputs") -> None:
     """Better told now than ended by the system in the middle."""
-    from nst import images, memory
-    from nst.run import platform
+    from nst.engine import images, memory
+    from nst.engine.run import platform
 
     where = platform(job.precision)
     if where.device == "cpu":
@@ -113,7 +113,7 @@ def _check_memory(job: "Job", inputs: "Inputs") -> None:
 def _with_progress(job: "Job", inputs: "Inputs", threads: int | None, *, quiet: bool) -> "Result":
     from tqdm import tqdm
 
-    from nst.run import run_job
+    from nst.engine.run import run_job
 
     bar: tqdm[NoReturn]
     with tqdm(total=job.iterations, desc=job.task, unit="it", file=sys.stderr, disable=quiet or None) as bar:
@@ -139,7 +139,7 @@ def _writable(path: Path) -> Path:
 
 
 def _save(png: bytes, path: Path) -> None:
-    from nst import images
+    from nst.engine import images
 
     try:
         if path.suffix.lower() == ".png":

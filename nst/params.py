@@ -17,9 +17,9 @@ from pydantic import (
     model_validator,
 )
 
+from nst.engine.jobs import LEARNING_RATE, Init, Job, Noise, Optimizer, Parametrization, Pooling, Precision, Task
+from nst.engine.layers import layer_name, parse_layers
 from nst.errors import NSTError, ParamsError
-from nst.jobs import LEARNING_RATE, Init, Job, Noise, Optimizer, Parametrization, Pooling, Precision, Task
-from nst.layers import layer_name, parse_layers
 
 RECOMMENDED = "recommended"
 """In place of a layer: the one that the transfer study recommends."""

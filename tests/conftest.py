@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from nst.engine.weights import VGGWeights, vgg19
 from nst.params import Params
-from nst.weights import VGGWeights, vgg19
 
 ROOT = Path(__file__).resolve().parent.parent
 

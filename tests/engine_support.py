@@ -10,13 +10,13 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from nst import images
-from nst.jobs import Job
-from nst.metrics import as_tensor
+from nst.engine import images
+from nst.engine.jobs import Job
+from nst.engine.metrics import as_tensor
+from nst.engine.results import Result
+from nst.engine.run import Inputs, inputs, run_job
+from nst.engine.weights import VGGWeights
 from nst.params import Settings
-from nst.results import Result
-from nst.run import Inputs, inputs, run_job
-from nst.weights import VGGWeights
 
 ROOT = Path(__file__).resolve().parent.parent
 DATA = ROOT / "data"

@@ -5,10 +5,11 @@ from pathlib import Path
 import yaml
 from engine_support import DATA, ROOT, finished
 
-from nst import params, report, studies
-from nst.jobs import Job
+from nst import params, studies
+from nst.engine.jobs import Job
+from nst.engine.results import Result
 from nst.params import Params
-from nst.results import Result
+from nst.report import build as report
 
 ITERATIONS = 2
 

@@ -9,8 +9,8 @@ from engine_support import finished, make_job
 from PIL import Image
 
 from flows import artifact
-from nst import tables
 from nst.params import Params
+from nst.studies import tables
 
 
 def cells(line: str) -> list[str]:

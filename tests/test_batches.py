@@ -7,11 +7,11 @@ import pytest
 import torch
 from engine_support import DATA, make_job, run
 
-from nst import batches
-from nst.images import png_size
-from nst.jobs import Job
-from nst.optimize import State
-from nst.run import inputs, run_jobs
+from nst.engine import batches
+from nst.engine.images import png_size
+from nst.engine.jobs import Job
+from nst.engine.optimize import State
+from nst.engine.run import inputs, run_jobs
 
 UNLIKE = (
     make_job(style_layers=("conv1_1", "conv2_1")),

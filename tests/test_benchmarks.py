@@ -21,10 +21,11 @@ from benchmarks.steps import BARE, FUSED, OURS, PLAIN, Comparison, Contender, Tu
 from benchmarks.study import FinishedJob, Run, Stage
 from benchmarks.table import Results, Section, Spread, Taken, Target
 from flows import cache
-from nst import metrics, params, run
-from nst.images import from_png
-from nst.vgg import Encoder
-from nst.weights import VGGWeights
+from nst import params
+from nst.engine import metrics, run
+from nst.engine.images import from_png
+from nst.engine.vgg import Encoder
+from nst.engine.weights import VGGWeights
 
 ROOT = Path(__file__).resolve().parent.parent
 BUSY = "import time; end = time.monotonic() + 30\nwhile time.monotonic() < end: pass"

@@ -15,10 +15,10 @@ from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
 from playwright.sync_api import Browser, Locator, Page, ViewportSize, expect, sync_playwright
 
-from nst import report
 from nst.params import Params
-from nst.tables import read_csv, read_metrics
-from nst.wording import number
+from nst.report import build as report
+from nst.report.wording import number
+from nst.studies.tables import read_csv, read_metrics
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on the PATH: apt install chromium")

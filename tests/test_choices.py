@@ -4,8 +4,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from nst.choices import Cell, best_layer, best_window, certain_layer, pareto_front, recommended_cell, worse_rank
-from nst.layers import LAYERS
+from nst.engine.layers import LAYERS
+from nst.studies.choices import Cell, best_layer, best_window, certain_layer, pareto_front, recommended_cell, worse_rank
 
 DISTANCES = st.floats(0, 10, allow_nan=False)
 CELLS = st.lists(st.tuples(DISTANCES, DISTANCES), min_size=1, max_size=30).map(

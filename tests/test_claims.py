@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from nst import claims
-from nst.findings.records import Results, Run, Start, StudyResults
-from nst.layers import LAYERS
+from nst.engine.layers import LAYERS
+from nst.report import claims
+from nst.report.findings.records import Results, Run, Start, StudyResults
 from nst.studies.initialization import ALL_PAIRS
 
 QUANTITIES = ("content_distance", "style_distance", "ssim", "iterations_to_target", "seconds_to_target", "seconds")

@@ -20,7 +20,7 @@ from flows_support import (
 )
 
 from flows import api
-from nst.tables import read_csv
+from nst.studies.tables import read_csv
 
 STUDY = ["python", "-m", "flows.study", "transfer"]
 

@@ -13,8 +13,8 @@ import pytest
 from flows_support import TINY, Checkout, make_checkout, set_params
 from PIL import Image
 
-from nst import compare
-from nst.compare import CompareError, Difference, Side
+from nst.report import compare
+from nst.report.compare import CompareError, Difference, Side
 
 MAKE = ["make", "--old-file=.venv/.installed", "compare"]
 

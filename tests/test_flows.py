@@ -29,11 +29,11 @@ from tqdm import tqdm
 from flows import api, cache, cluster, database, processes, settings, sharing, study, worker
 from flows.errors import ClusterError, JobsFailedError
 from nst import params, studies
+from nst.engine.jobs import Job
+from nst.engine.layers import layer_number, window
+from nst.engine.results import Environment, Quality, Result, Timing
+from nst.engine.run import Inputs
 from nst.errors import ResultError
-from nst.jobs import Job
-from nst.layers import layer_number, window
-from nst.results import Environment, Quality, Result, Timing
-from nst.run import Inputs
 
 api.prepare_environment()
 

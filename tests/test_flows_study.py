@@ -17,10 +17,10 @@ from engine_support import DATA, make_job
 from flows_support import TINY, Checkout, alive, family, killed_at_the_end, make_checkout, set_params, wait_for, written
 
 from flows import api, cache, fanout, settings, sharing, worker
-from nst import run
-from nst.jobs import Job
-from nst.layers import window
-from nst.results import Result
+from nst.engine import run
+from nst.engine.jobs import Job
+from nst.engine.layers import window
+from nst.engine.results import Result
 
 NOWHERE = "http://127.0.0.1:9/api"
 

@@ -7,11 +7,11 @@ from engine_support import picture, relative_error
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nst import metrics
-from nst.init import ADAIN_LAYER, adain, noise
-from nst.jobs import Noise
-from nst.vgg import Encoder
-from nst.weights import Convolution, VGGWeights, adain_decoder
+from nst.engine import metrics
+from nst.engine.init import ADAIN_LAYER, adain, noise
+from nst.engine.jobs import Noise
+from nst.engine.vgg import Encoder
+from nst.engine.weights import Convolution, VGGWeights, adain_decoder
 
 FORMS: tuple[Noise, ...] = ("uniform", "normal", "pink")
 
@@ -86,7 +86,7 @@ class TestAdaIN:
     """Feed-forward stylisation of Huang & Belongie (2017)."""
 
     def test_gives_the_content_the_styles_statistics(self) -> None:
-        from nst.init import _match_statistics
+        from nst.engine.init import _match_statistics
 
         generator = torch.Generator().manual_seed(0)
         content = torch.rand(1, 4, 7, 9, generator=generator)
@@ -100,7 +100,7 @@ class TestAdaIN:
             assert torch.corrcoef(both)[0, 1] > 0.9999
 
     def test_by_hand(self) -> None:
-        from nst.init import _match_statistics
+        from nst.engine.init import _match_statistics
 
         # Content 1, 3 (mean 2, deviation √2); style 10, 14 (mean 12, deviation √8): twice as far from the mean.
         found = _match_statistics(torch.tensor([[[[1.0, 3.0]]]]), torch.tensor([[[[10.0, 14.0]]]]))

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nst.engine.layers import BLOCK_ENDS, LAYERS, layer_name, layer_number, multiplications, parse_layers, window
 from nst.errors import ParamsError
-from nst.layers import BLOCK_ENDS, LAYERS, layer_name, layer_number, multiplications, parse_layers, window
 
 
 def test_the_sixteen_layers_of_vgg_19() -> None:

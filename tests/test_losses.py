@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.autograd import gradcheck
 
-from nst.losses import content_loss, gram_distance, gram_matrix, total_variation
+from nst.engine.losses import content_loss, gram_distance, gram_matrix, total_variation
 
 SHAPES = st.tuples(st.integers(1, 3), st.integers(1, 5), st.integers(2, 6), st.integers(2, 6))
 SEEDS = st.integers(0, 2**32)

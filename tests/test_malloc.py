@@ -11,7 +11,7 @@ pytestmark = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other
 BLOCKS = """
 import psutil
 import torch
-from nst import malloc
+from nst.engine import malloc
 
 def resident():
     return psutil.Process().memory_info().rss / 2**20

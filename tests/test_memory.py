@@ -7,13 +7,14 @@ from pathlib import Path
 import pytest
 from engine_support import ROOT, make_job
 
-from nst import cli, memory
+from nst import cli
+from nst.engine import memory
 from nst.errors import CapacityError
 
 RUN = """
 import re, sys
 from pathlib import Path
-from nst import images, malloc, memory, run
+from nst.engine import images, malloc, memory, run
 from engine_support import make_job
 malloc.keep_freed_memory()
 job = make_job(size=int(sys.argv[1]), precision=sys.argv[2], iterations=3)

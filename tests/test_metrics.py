@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 from PIL import Image
 from torch import Tensor
 
-from nst import metrics
-from nst.images import to_png
-from nst.losses import gram_matrix
-from nst.run import decode
-from nst.style_metrics import colour_distance
-from nst.weights import VGGWeights
+from nst.engine import metrics
+from nst.engine.images import to_png
+from nst.engine.losses import gram_matrix
+from nst.engine.run import decode
+from nst.engine.style_metrics import colour_distance
+from nst.engine.weights import VGGWeights
 
 SEEDS = st.integers(0, 2**32)
 

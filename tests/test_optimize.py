@@ -9,13 +9,13 @@ import torch
 from engine_support import finished, make_job, picture, pixels
 from torch import Tensor
 
-from nst import init
-from nst.jobs import Init, Optimizer
-from nst.losses import content_loss, gram_distance, gram_matrix
-from nst.optimize import PATIENCE, Objective, Outcome, State, minimize
-from nst.parametrize import Fourier, Parametrization, Pixels, Sigmoid
-from nst.vgg import Encoder
-from nst.weights import VGGWeights, adain_decoder
+from nst.engine import init
+from nst.engine.jobs import Init, Optimizer
+from nst.engine.losses import content_loss, gram_distance, gram_matrix
+from nst.engine.optimize import PATIENCE, Objective, Outcome, State, minimize
+from nst.engine.parametrize import Fourier, Parametrization, Pixels, Sigmoid
+from nst.engine.vgg import Encoder
+from nst.engine.weights import VGGWeights, adain_decoder
 
 NOISE = torch.rand(1, 3, 3, 3, generator=torch.Generator().manual_seed(0))
 TARGET = torch.nn.functional.interpolate(0.8 * NOISE[:, :1] + 0.2 * NOISE, (8, 10), mode="bicubic").clamp(0.05, 0.95)

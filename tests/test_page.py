@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageColor
 
-from nst import figures
-from nst.page import charts, pictures
-from nst.page.charts import Curve, Point
+from nst.report.page import charts, pictures
+from nst.report.page.charts import Curve, Point
+from nst.studies import figures
 
 POINTS = [
     Point(0.5, 0.3, "first <cell>", "transfer/images/a b.png", "a"),

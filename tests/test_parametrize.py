@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from nst.parametrize import Fourier, Parametrization, Pixels, Sigmoid, _Cut
+from nst.engine.parametrize import Fourier, Parametrization, Pixels, Sigmoid, _Cut
 
 SIDES = st.integers(2, 40)
 SEEDS = st.integers(0, 2**32)

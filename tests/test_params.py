@@ -11,8 +11,8 @@ from engine_support import ROOT
 
 from nst import params
 from nst.cli import DEFAULT_STEPS
+from nst.engine.layers import LAYERS
 from nst.errors import ParamsError
-from nst.layers import LAYERS
 from nst.params import STUDIES, Params, Settings
 
 TEXT = (ROOT / "params.yaml").read_text(encoding="utf-8")

@@ -9,11 +9,13 @@ from urllib.parse import unquote
 
 import pytest
 
-from nst import findings, params, report, wording
+from nst import params
 from nst.errors import NSTError
-from nst.findings import initialization, synthesis
 from nst.params import Params
-from nst.tables import read_csv, read_metrics, write_csv, write_metrics
+from nst.report import build as report
+from nst.report import findings, wording
+from nst.report.findings import initialization, synthesis
+from nst.studies.tables import read_csv, read_metrics, write_csv, write_metrics
 
 ROOT = Path(__file__).resolve().parent.parent
 DATA = ROOT / "data"

@@ -22,8 +22,8 @@ from flows_support import (
     wait_for,
 )
 
-from nst import tables
 from nst.params import STUDIES, Settings
+from nst.studies import tables
 
 # The environment these tests run in stands for the one that `make` would build.
 MAKE = ["make", "--old-file=.venv/.installed", "repro"]
@@ -149,12 +149,12 @@ def stages() -> dict[str, Any]:
 def test_a_stage_depends_on_all_the_code_and_parameters_it_uses(study: str) -> None:
     stage = stages()[study]
     assert set(stage["params"]) == {*Settings.model_fields, study}
-    used = code(f"nst.studies.{study}", "nst.studies", "nst.run", "nst.params", "nst.weights")
+    used = code(f"nst.studies.{study}", "nst.studies", "nst.engine.run", "nst.params", "nst.engine.weights")
     assert used == {name for name in stage["deps"] if name.startswith("nst/")}
 
 
 def test_the_report_depends_on_all_the_code_it_uses() -> None:
-    used = {*code("nst.report"), "nst/templates"}
+    used = {*code("nst.report.build"), "nst/report/templates"}
     assert used == {name for name in stages()["report"]["deps"] if name.startswith("nst/")}
 
 

@@ -13,9 +13,9 @@ from engine_support import finished, make_job
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from nst import tables
+from nst.engine.results import Quality, Result, Timing
 from nst.errors import ResultError
-from nst.results import Quality, Result, Timing
+from nst.studies import tables
 
 QUALITY_COLUMNS = [
     "job", "content", "style", "content_layer", "style_layers", "init", "seed", "size", "iterations", "optimizer",

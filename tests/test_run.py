@@ -19,15 +19,16 @@ import torch
 from engine_support import DATA, ROOT, ReferenceVGG19, finished, make_job, picture, pixels, run
 from PIL import Image
 
-from nst import images, init, losses, metrics, optimize, params, weights
-from nst import run as module
+from nst import params
+from nst.engine import images, init, losses, metrics, optimize, weights
+from nst.engine import run as module
+from nst.engine.jobs import Job, Pooling
+from nst.engine.metrics import as_tensor
+from nst.engine.optimize import State
+from nst.engine.results import Result
+from nst.engine.run import ENGINE, Inputs, Platform, decode, inputs, key, platform, run_job
+from nst.engine.style_metrics import colour_distance
 from nst.errors import ImageError, WeightsError
-from nst.jobs import Job, Pooling
-from nst.metrics import as_tensor
-from nst.optimize import State
-from nst.results import Result
-from nst.run import ENGINE, Inputs, Platform, decode, inputs, key, platform, run_job
-from nst.style_metrics import colour_distance
 
 HERE = platform()
 PROCESSOR = HERE.processor
@@ -49,8 +50,8 @@ def elsewhere(data: Path) -> Elsewhere:
     code = """
         import json, sys, torch
         from pathlib import Path
-        from nst.jobs import Job, Pooling
-        from nst.run import inputs, key, platform, run_job
+        from nst.engine.jobs import Job, Pooling
+        from nst.engine.run import inputs, key, platform, run_job
         torch.manual_seed(99)
         job = Job.from_dict(json.loads(sys.argv[1]))
         given = inputs(job, Path(sys.argv[2]))
@@ -388,7 +389,7 @@ class TestKey:
         assert module.engine_digest.__wrapped__() != module.engine_digest()
 
     def test_the_engine_is_all_that_running_a_job_imports(self) -> None:
-        """`errors` and `malloc` change no result; what else `nst.run` reaches, however far, must be in `ENGINE`."""
+        """`errors` and `malloc` change no result; what else `run` reaches, however far, must be in `ENGINE`."""
         package = Path(module.__file__).parent
         reached, waiting = set(), ["run"]
         while waiting:
@@ -397,10 +398,10 @@ class TestKey:
                 continue
             reached.add(name)
             for node in ast.walk(ast.parse((package / f"{name}.py").read_text(encoding="utf-8"))):
-                if isinstance(node, ast.ImportFrom) and node.module == "nst":
+                if isinstance(node, ast.ImportFrom) and node.module == "nst.engine":
                     waiting += [alias.name for alias in node.names]
-                elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("nst."):
-                    waiting.append(str(node.module).removeprefix("nst."))
+                elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("nst.engine."):
+                    waiting.append(str(node.module).removeprefix("nst.engine."))
         assert reached - {"errors", "malloc"} == set(ENGINE)
 
     def test_is_the_same_in_another_process(self, elsewhere: Elsewhere) -> None:

@@ -17,13 +17,14 @@ from engine_support import DATA, ROOT, finished
 from PIL import Image
 from report_support import complete, write_studies
 
-from nst import images, params, studies, tables
+from nst import params, studies
+from nst.engine import images
+from nst.engine.jobs import Job
+from nst.engine.layers import LAYERS, window
+from nst.engine.results import Result
 from nst.errors import ParamsError
-from nst.jobs import Job
-from nst.layers import LAYERS, window
 from nst.params import STUDIES, Params
-from nst.results import Result
-from nst.studies import initialization, reconstruction, synthesis, transfer
+from nst.studies import initialization, reconstruction, synthesis, tables, transfer
 
 WINDOWS = [LAYERS[first : first + 5] for first in range(11)]
 
@@ -416,7 +417,7 @@ class TestPureLibrary:
     def test_reading_parameters_and_asking_for_jobs_does_not_load_torch(self) -> None:
         """Importing it takes seconds, which a command that finds nothing to do must not cost."""
         code = (
-            "import sys; from pathlib import Path; from nst import params, studies, results, run, weights, tables\n"
+            "import sys; from pathlib import Path; from nst import params, studies; from nst.engine import results, run, weights; from nst.studies import tables\n"
             "wanted = params.load(Path('params.yaml'))\n"
             "assert len(studies.load('transfer').jobs(wanted, {})) == 176\n"
             "print(sorted({'torch', 'torchvision', 'torchmetrics', 'matplotlib'} & set(sys.modules)))"

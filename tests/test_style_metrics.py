@@ -8,11 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from nst import metrics
-from nst.images import to_png
-from nst.run import decode
-from nst.style_metrics import QUANTILES, colour_distance, projected, sliced_wasserstein
-from nst.weights import VGGWeights
+from nst.engine import metrics
+from nst.engine.images import to_png
+from nst.engine.run import decode
+from nst.engine.style_metrics import QUANTILES, colour_distance, projected, sliced_wasserstein
+from nst.engine.weights import VGGWeights
 
 SEEDS = st.integers(0, 2**32)
 

@@ -7,15 +7,15 @@ import torch
 from engine_support import DATA, make_job, run
 from torch import Tensor
 
-from nst import images, targets
-from nst import run as module
-from nst.jobs import Job
-from nst.losses import gram_matrix
-from nst.metrics import as_tensor
-from nst.run import inputs, platform
-from nst.targets import Targets
-from nst.vgg import Encoder
-from nst.weights import VGGWeights
+from nst.engine import images, targets
+from nst.engine import run as module
+from nst.engine.jobs import Job
+from nst.engine.losses import gram_matrix
+from nst.engine.metrics import as_tensor
+from nst.engine.run import inputs, platform
+from nst.engine.targets import Targets
+from nst.engine.vgg import Encoder
+from nst.engine.weights import VGGWeights
 
 SHALLOW = ("conv1_1", "conv2_1")
 DEEPER = ("conv2_1", "conv3_1")

@@ -8,11 +8,11 @@ import torch.nn.functional as F
 from engine_support import ReferenceVGG19, picture, relative_error
 from torch import Tensor
 
-from nst import fused
-from nst.jobs import Pooling
-from nst.layers import LAYERS
-from nst.vgg import Encoder, Padding
-from nst.weights import VGGWeights
+from nst.engine import fused
+from nst.engine.jobs import Pooling
+from nst.engine.layers import LAYERS
+from nst.engine.vgg import Encoder, Padding
+from nst.engine.weights import VGGWeights
 
 TAPS = ("conv1_1", "conv2_2", "conv3_1", "conv4_2", "conv5_1")
 

@@ -37,7 +37,7 @@ tell("wrong setting", hand_over("flows.study", ["transfer"]))
 os.environ["DASK_ANYTHING"] = "1"
 tell("another setting of Dask", hand_over("flows.report", ["--help"]))
 del os.environ["DASK_ANYTHING"]
-Path("nst/wording.py").touch()
+Path("nst/report/wording.py").touch()
 tell("code that was changed", hand_over("flows.report", ["--help"]))
 """
 

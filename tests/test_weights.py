@@ -10,11 +10,11 @@ import pytest
 import torch
 from engine_support import CAFFE_MEANS_BGR, picture
 
-from nst import weights as module
+from nst.engine import weights as module
+from nst.engine.layers import LAYERS
+from nst.engine.vgg import Encoder
+from nst.engine.weights import NORMALISED, VGGWeights, adain_decoder, check, vgg19
 from nst.errors import WeightsError
-from nst.layers import LAYERS
-from nst.vgg import Encoder
-from nst.weights import NORMALISED, VGGWeights, adain_decoder, check, vgg19
 
 
 @pytest.fixture(scope="module")

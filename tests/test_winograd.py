@@ -6,9 +6,9 @@ import torch.nn.functional as F
 from engine_support import relative_error
 from torch import Tensor
 
-from nst import winograd
-from nst.layers import LAYERS
-from nst.weights import vgg19
+from nst.engine import winograd
+from nst.engine.layers import LAYERS
+from nst.engine.weights import vgg19
 
 LARGE = (400, 400)
 """Channels between which a kernel would take much memory in the form of smaller ones."""

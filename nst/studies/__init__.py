@@ -15,12 +15,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol, cast
 
-from nst import tables
+from nst.engine.jobs import Job
+from nst.engine.layers import parse_layers
+from nst.engine.results import Result
 from nst.errors import ParamsError
-from nst.jobs import Job
-from nst.layers import parse_layers
 from nst.params import RECOMMENDED, STUDIES, Params
-from nst.results import Result
+from nst.studies import tables
 from nst.studies.originals import Original
 
 __all__ = ["STUDIES", "Study", "load", "resolve"]

@@ -4,12 +4,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from statistics import fmean
 
-from nst import figures, images, tables
+from nst.engine import images
+from nst.engine.jobs import Job
+from nst.engine.layers import window
+from nst.engine.results import Result, known
 from nst.errors import ParamsError
-from nst.jobs import Job
-from nst.layers import window
 from nst.params import RECOMMENDED, Pair, Params
-from nst.results import Result, known
+from nst.studies import figures, tables
 from nst.studies.originals import Original, of_pair, of_pairs, pair_name
 
 ALONE = False
@@ -44,7 +45,7 @@ def likely(params: Params, results: Mapping[Job, Result]) -> list[Job]:
 
 def write(params: Params, results: Mapping[Job, Result], data: Path, folder: Path) -> None:
     """Tables, the 3×3 picture with its originals, the favourites, Gram matrices and the GIF."""
-    from nst import metrics
+    from nst.engine import metrics
 
     section = params.gallery
     tables.write((results[job] for job in jobs(params, results)), folder)

@@ -9,10 +9,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from nst import figures, images, tables
-from nst.jobs import Init, Job
+from nst.engine import images
+from nst.engine.jobs import Init, Job
+from nst.engine.results import Result, known
 from nst.params import Pair, Params
-from nst.results import Result, known
+from nst.studies import figures, tables
 from nst.studies.originals import Original, of_pair, of_pairs, pair_name
 
 ALONE = True

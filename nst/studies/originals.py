@@ -7,10 +7,11 @@ from typing import Literal
 
 from PIL import Image
 
-from nst import figures, images
-from nst.jobs import Job, Noise
+from nst.engine import images
+from nst.engine.jobs import Job, Noise
+from nst.engine.results import Result
 from nst.params import Pair
-from nst.results import Result
+from nst.studies import figures
 
 
 @dataclass(frozen=True)
@@ -61,8 +62,8 @@ def compare_noises(
     Returns how alike the first two noises end, by name of the original: the PSNR between the results ("psnr_between")
     and the share of their variation that they have in common ("shared").
     """
-    from nst import init, metrics
-    from nst.run import decode
+    from nst.engine import init, metrics
+    from nst.engine.run import decode
 
     sheet = []
     between = {}

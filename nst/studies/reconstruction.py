@@ -6,12 +6,13 @@ Mahendran & Vedaldi (2015); Gatys et al. (2016), figure 1, content reconstructio
 from collections.abc import Mapping
 from pathlib import Path
 
-from nst import figures, images, tables
-from nst.choices import Choice, best_layer, certain_layer
-from nst.jobs import Job
-from nst.layers import layer_number
+from nst.engine import images
+from nst.engine.jobs import Job
+from nst.engine.layers import layer_number
+from nst.engine.results import Result, known
 from nst.params import Params
-from nst.results import Result, known
+from nst.studies import figures, tables
+from nst.studies.choices import Choice, best_layer, certain_layer
 from nst.studies.originals import Original, compare_noises
 
 ALONE = False
@@ -39,7 +40,7 @@ def likely(params: Params, results: Mapping[Job, Result]) -> list[Job]:
 
 
 def choose(params: Params, results: Mapping[Job, Result]) -> Choice:
-    """The best layer, by `nst.choices.best_layer`."""
+    """The best layer, by `nst.studies.choices.best_layer`."""
     ssim = {layer: known(results[job].quality.ssim) for layer, job in _layer_jobs(params).items()}
     return best_layer(ssim, params.reconstruction.min_ssim)
 

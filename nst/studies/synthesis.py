@@ -6,12 +6,13 @@ Gatys, Ecker & Bethge (2015), "Texture Synthesis Using Convolutional Neural Netw
 from collections.abc import Mapping
 from pathlib import Path
 
-from nst import figures, images, tables
-from nst.choices import Choice, best_window
-from nst.jobs import Job
-from nst.layers import layer_number, window
+from nst.engine import images
+from nst.engine.jobs import Job
+from nst.engine.layers import layer_number, window
+from nst.engine.results import Result, known
 from nst.params import Params
-from nst.results import Result, known
+from nst.studies import figures, tables
+from nst.studies.choices import Choice, best_window
 from nst.studies.originals import Original, compare_noises
 
 ALONE = False
@@ -39,7 +40,7 @@ def likely(params: Params, results: Mapping[Job, Result]) -> list[Job]:
 
 
 def choose(params: Params, results: Mapping[Job, Result]) -> Choice:
-    """The best window of those that have a result, by `nst.choices.best_window`."""
+    """The best window of those that have a result, by `nst.studies.choices.best_window`."""
     done = {name: results[job] for name, job in _window_jobs(params).items() if job in results}
     return best_window({name: known(result.quality.style_distance) for name, result in done.items()})
 

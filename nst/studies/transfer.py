@@ -9,12 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
-from nst import figures, images, tables
-from nst.choices import Cell, Choice, pareto_front, recommended_cell
-from nst.jobs import Job
-from nst.layers import layer_number, window
+from nst.engine import images
+from nst.engine.jobs import Job
+from nst.engine.layers import layer_number, window
+from nst.engine.results import Result, known
 from nst.params import Params
-from nst.results import Result, known
+from nst.studies import figures, tables
+from nst.studies.choices import Cell, Choice, pareto_front, recommended_cell
 from nst.studies.originals import Original, of_pair, pair_name
 
 ALONE = False
@@ -53,7 +54,7 @@ def cells(params: Params, results: Mapping[Job, Result]) -> list[Cell]:
 
 
 def choose(params: Params, results: Mapping[Job, Result]) -> tuple[Cell, Choice]:
-    """The recommended cell, by `nst.choices.recommended_cell`."""
+    """The recommended cell, by `nst.studies.choices.recommended_cell`."""
     return recommended_cell(cells(params, results))
 
 

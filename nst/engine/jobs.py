@@ -1,0 +1,100 @@
+"""A job: one optimisation, fully described.  Two jobs with the same digest give the same picture."""
+
+import dataclasses
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from nst.engine.layers import window
+
+Task = Literal["reconstruct", "synthesize", "transfer"]
+Init = Literal["noise", "content", "adain"]
+Optimizer = Literal["adam", "lbfgs"]
+Precision = Literal["auto", "bfloat16", "float32"]
+Pooling = Literal["max", "average"]
+Parametrization = Literal["pixels", "fourier"]
+Noise = Literal["uniform", "normal", "pink"]
+
+LEARNING_RATE = 0.1
+"""Of Adam at the start, unless something else is asked for: about what a pixel moves in the first step."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One optimisation.  Every field changes the result; nothing else does but the pictures and the weights."""
+
+    task: Task
+    content: str | None
+    """Name of the content picture; None when synthesizing."""
+    style: str | None
+    """Name of the style picture; None when reconstructing."""
+    content_layers: tuple[str, ...]
+    style_layers: tuple[str, ...]
+    init: Init
+    seed: int
+    size: int
+    """Longest side of the pictures, px."""
+    iterations: int
+    """Of the optimiser, at most."""
+    tolerance: float
+    """Ends the job where its lowest loss fell by less than this share in the last 10 iterations; 0: never."""
+    optimizer: Optimizer
+    learning_rate: float
+    content_weight: float
+    style_weight: float
+    tv_weight: float
+    pooling: Pooling
+    parametrization: Parametrization
+    noise: Noise
+    """Distribution that a noise start is drawn from; of no effect with the other starts."""
+    precision: Precision
+    weights: str
+    """Where VGG-19 comes from; see `nst.engine.weights`."""
+    frames: int = 0
+    """How many pictures of the process to keep (for a GIF), beside the last; fewer if there are fewer iterations."""
+    run: int = 0
+    """Tells repeated measurements of the same optimisation apart; of no effect on the picture."""
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over all fields, hexadecimal."""
+        text = json.dumps(dataclasses.asdict(self), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    @property
+    def pair(self) -> str:
+        """The pictures: ``egeskov × great_wave``, or the one there is."""
+        return " × ".join(name for name in (self.content, self.style) if name)
+
+    @property
+    def layers(self) -> str:
+        """The layers: ``conv4_2 | 1-5``, or the one kind there is."""
+        content = ",".join(self.content_layers)
+        return " | ".join(part for part in (content, window(self.style_layers)) if part)
+
+    @property
+    def title(self) -> str:
+        """For people: ``transfer · egeskov × great_wave · conv4_2 | 1-5 · from noise 0``."""
+        start = f"from noise {self.seed}" if self.init == "noise" else f"from {self.init}"
+        title = f"{self.task} · {self.pair} · {self.layers} · {start}"
+        return f"{title} · run {self.run}" if self.run else title
+
+    @property
+    def name(self) -> str:
+        """For files and tables; unique within a study."""
+        parts = [self.content, self.style, "+".join(self.content_layers), window(self.style_layers)]
+        start = f"noise{self.seed}" if self.init == "noise" else self.init
+        run = f"run{self.run}" if self.run else None
+        film = "film" if self.frames else None
+        return "_".join(part for part in [*parts, start, f"{self.size}px", run, film] if part)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        return json.loads(json.dumps(dataclasses.asdict(self)))  # type: ignore[no-any-return]
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "Job":
+        """Inverse of `to_dict`."""
+        lists = {key: tuple(values[key]) for key in ("content_layers", "style_layers")}
+        return cls(**{**values, **lists})

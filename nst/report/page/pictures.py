@@ -1,0 +1,74 @@
+"""Pictures as the page carries them: inside itself, small, beside a link to the full one."""
+
+import base64
+import io
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+
+from nst.studies.figures import webp
+
+LONGEST = 192
+"""Longest side of most pictures, px: that of a study's default size, so that they are shown as they are."""
+
+MOST_FRAMES = 60
+"""Of a film that has more, every so many are shown."""
+
+_MIME = {".webp": "image/webp", ".png": "image/png", ".gif": "image/gif"}
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture that needs no file."""
+
+    uri: str
+    """A data: URI."""
+    width: int
+    height: int
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A picture with what is said of it."""
+
+    picture: Picture
+    alt: str
+    title: str
+    numbers: tuple[tuple[str, str], ...] = ()
+    """Name and value, to stand under it."""
+    href: str | None = None
+    """The full picture, relative to the folder of reports."""
+    key: str = ""
+    """What links it to other places that show the same run; "" if none does."""
+    marked: bool = False
+
+
+def embed(path: Path) -> Picture:
+    """A picture file as it is."""
+    content = path.read_bytes()
+    with Image.open(io.BytesIO(content)) as picture:
+        size = picture.size
+    return Picture(_uri(content, _MIME[path.suffix]), *size)
+
+
+def thumbnail(picture: Image.Image, longest: int = LONGEST, quality: int = 80) -> Picture:
+    """A picture as WebP, scaled down to `longest` px at most."""
+    small = picture.convert("RGB")
+    small.thumbnail((longest, longest), Image.Resampling.LANCZOS)
+    return Picture(_uri(webp(small, quality), "image/webp"), *small.size)
+
+
+def frames(path: Path) -> dict[int, Picture]:
+    """The pictures of a GIF by their number, from 0; first and last included."""
+    shown = {}
+    with Image.open(path) as film:
+        last = getattr(film, "n_frames", 1) - 1
+        for index in sorted({round(i * last / (MOST_FRAMES - 1)) for i in range(MOST_FRAMES)}):
+            film.seek(index)
+            shown[index] = thumbnail(film.convert("RGB"), max(film.size))
+    return shown
+
+
+def _uri(content: bytes, mime: str) -> str:
+    return f"data:{mime};base64,{base64.b64encode(content).decode()}"

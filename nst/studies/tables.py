@@ -1,0 +1,155 @@
+"""quality.csv, timing.csv, metrics.json and headline.json, which each study writes; and what the gallery goes by."""
+
+import csv
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from nst.engine.layers import window
+from nst.engine.results import Result
+
+DISTANCES = ("content_distance", "style_distance", "sliced_wasserstein", "colour_distance")
+
+TABLES = ("metrics.json", "quality.csv", "timing.csv")
+"""What every study writes and pages are made from."""
+
+IMAGES = "images"
+"""The folder of single pictures, inside a study's folder."""
+
+
+def write(results: Iterable[Result], folder: Path) -> None:
+    """Write the pictures of `results`, quality.csv and timing.csv into a study's folder.
+
+    quality.csv depends on nothing but the jobs; timing.csv differs from run to run.
+    """
+    results = list(results)
+    names = [result.job.name for result in results]
+    assert len(set(names)) == len(names), "two jobs of a study have the same name"
+    (folder / IMAGES).mkdir(parents=True, exist_ok=True)
+    for result in results:
+        (folder / image_path(result)).write_bytes(result.png)
+    for name, rows in (("quality.csv", map(_quality, results)), ("timing.csv", map(_timing, results))):
+        write_csv(rows, folder / name, digits=6)
+
+
+def image_path(result: Result) -> str:
+    """Where a result's picture lies, relative to the study's folder."""
+    return f"{IMAGES}/{result.job.name}.png"
+
+
+def write_metrics(metrics: Mapping[str, Any], folder: Path) -> None:
+    """metrics.json: all that the study found, for the report."""
+    _write_json(metrics, folder / "metrics.json")
+
+
+def write_headline(values: Mapping[str, float | str | None], folder: Path) -> None:
+    """headline.json: the few numbers that a study is judged by, for `dvc metrics show`, `dvc metrics diff` and
+    `dvc exp show`, which make a column of each."""
+    _write_json(values, folder / "headline.json")
+
+
+def write_recommended(content_layer: str, style_layers: str, folder: Path) -> None:
+    """recommended.json: the layers that the transfer study recommends, and nothing else.
+
+    It is what the gallery depends on: other numbers of the study may change, and the gallery need not run again.
+    """
+    _write_json({"content_layer": content_layer, "style_layers": style_layers}, folder / "recommended.json")
+
+
+def read_recommended(folder: Path) -> tuple[str, str]:
+    """What `write_recommended` wrote into a study's folder: content layer, style layers."""
+    found = _read_json(folder / "recommended.json")
+    return found["content_layer"], found["style_layers"]
+
+
+def distances(result: Result) -> dict[str, float]:
+    """The distances of a result to its originals, as columns; those it has."""
+    found = {name: getattr(result.quality, name) for name in DISTANCES}
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def write_csv(rows: Iterable[Mapping[str, Any]], path: Path, digits: int = 5) -> None:
+    """A table, numbers to so many significant digits."""
+    import pandas as pd
+
+    pd.DataFrame(list(rows)).to_csv(path, index=False, lineterminator="\n", float_format=f"%.{digits}g")
+
+
+def read_csv(path: Path) -> list[dict[str, str]]:
+    """The rows of a table, their cells as they are written."""
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def read_metrics(folder: Path) -> dict[str, Any]:
+    """What `write_metrics` wrote into a study's folder."""
+    return _read_json(folder / "metrics.json")
+
+
+def flat(values: Any, prefix: str = "") -> dict[str, Any]:
+    """Nested mappings as one, keys joined by dots as ``dvc metrics show`` joins them; lists are values."""
+    if not isinstance(values, Mapping):
+        return {prefix: values}
+    found: dict[str, Any] = {}
+    for key, value in values.items():
+        found |= flat(value, f"{prefix}.{key}" if prefix else str(key))
+    return found
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text("utf-8"))  # type: ignore[no-any-return]
+
+
+def _write_json(values: Mapping[str, Any], path: Path) -> None:
+    path.write_text(json.dumps(_rounded(values), indent=2, ensure_ascii=False) + "\n", "utf-8")
+
+
+def _quality(result: Result) -> dict[str, Any]:
+    job, quality = result.job, result.quality
+    return {
+        "job": job.name,
+        "content": job.content,
+        "style": job.style,
+        "content_layer": "+".join(job.content_layers) or None,
+        "style_layers": window(job.style_layers) or None,
+        "init": job.init,
+        "seed": job.seed,
+        "size": job.size,
+        "iterations": job.iterations,
+        "optimizer": job.optimizer,
+        "content_distance": quality.content_distance,
+        "style_distance": quality.style_distance,
+        "sliced_wasserstein": quality.sliced_wasserstein,
+        "colour_distance": quality.colour_distance,
+        "psnr": quality.psnr,
+        "ssim": quality.ssim,
+        "final_loss": quality.final_loss,
+        "image": image_path(result),
+    }
+
+
+def _timing(result: Result) -> dict[str, Any]:
+    timing, environment = result.timing, result.environment
+    return {
+        "job": result.job.name,
+        "seconds": timing.seconds,
+        "seconds_per_iteration": timing.seconds_per_iteration,
+        "all_seconds": timing.all_seconds,
+        "measuring_seconds": timing.measuring_seconds,
+        "evaluations": timing.evaluations,
+        "peak_memory_mb": timing.peak_memory_mb,
+        "batch": timing.batch,
+        "device": environment.device,
+        "precision": environment.precision,
+    }
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, float):
+        return float(f"{value:.6g}")
+    if isinstance(value, Mapping):
+        return {key: _rounded(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_rounded(item) for item in value]
+    return value

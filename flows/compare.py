@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flows import command
+from flows import processes
 from nst.errors import NSTError
 from nst.params import STUDIES
 from nst.studies import tables
@@ -105,4 +105,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    command.run(main)
+    processes.run_command(main)

@@ -1,48 +1,45 @@
-"""The flow: every job of a study is one Prefect task, run by a Dask worker."""
+"""The flow: the jobs of a study as Prefect tasks in threads of this process, each waiting for a batch on Dask.
 
-import dataclasses
+Prefect is not needed on the workers, nor is the store: results come back here and are stored here.
+"""
+
+import itertools
 import queue
+import sys
+import threading
 import time
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
-from contextvars import ContextVar
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from concurrent.futures import CancelledError
+from dataclasses import dataclass, field
+from typing import Any
 
-import dask
 import httpx
 from distributed import Client
-from prefect import flow, get_run_logger, tags, task
-from prefect.client.orchestration import get_client
-from prefect.context import FlowRunContext, TagsContext, TaskRunContext
-from prefect.exceptions import ObjectNotFound
+from distributed.scheduler import KilledWorker
+from prefect import flow, get_run_logger, task
+from prefect.cache_policies import NO_CACHE
+from prefect.context import TagsContext
 from prefect.futures import PrefectFuture
 from prefect.logging.handlers import APILogWorker
-from prefect.states import Crashed
+from prefect.task_runners import ThreadPoolTaskRunner
 from prefect.tasks import Task
-from prefect_dask import DaskTaskRunner
 
-from flows import api, cache, stale, told, worker
-from flows.errors import ClusterError
-from flows.settings import Settings
-from flows.sharing import Services
+from flows import worker
+from flows.processes import ClusterError
+from flows.services import Health, health
+from flows.settings import GPU_BATCH, Settings
+from flows.store import Store
 from nst.engine import batches
-from nst.engine.jobs import Job, Precision
+from nst.engine.jobs import Job
 from nst.engine.results import Result
-from nst.engine.run import Inputs
-from nst.errors import NSTError
-
-if TYPE_CHECKING:
-    from prefect.client.schemas.objects import State, TaskRun
+from nst.engine.run import Inputs, Machine, engine_digest, torch_version
 
 PATIENCE = 10.0
-"""Seconds after which we look again whether Prefect's API and the workers are still there."""
+"""Seconds between two looks at Prefect's API and at the workers."""
 
 _AGAIN = "run the command again; finished jobs are kept"
-
-
-class WorkerError(NSTError):
-    """A worker is of another kind than the one that the results are filed under."""
+_KILLED = "its worker died each time it was tried (out of memory?)"
 
 
 @dataclass(frozen=True)
@@ -51,8 +48,6 @@ class Order:
 
     job: Job
     inputs: Inputs
-    place: worker.Place
-    """What the worker has to be."""
     key: str
     """Of its stored result."""
 
@@ -61,284 +56,303 @@ class Order:
 class Failure:
     """A job that failed although it was tried again."""
 
-    job: Job
     reason: str
-    killed: bool = False
-    """Its worker died each time; that may be the fault of another job."""
 
 
+Batch = tuple[Order, ...]
 Outcome = Result | Failure
-More = Callable[[int], Sequence[Order]]
-"""Jobs that are wanted by now and were not told before; where there are none, guesses for so many idle workers."""
-Submit = Callable[[Sequence[Order], More], Iterator[tuple[Order, Outcome]]]
-"""Runs jobs, and those that are wanted as results come, and yields each as it ends."""
 
 
-def no_more(_idle: int) -> Sequence[Order]:
-    """For jobs that are all known from the start."""
-    return ()
+class BatchFailedError(Exception):
+    """A worker could not run a batch; the message is one line."""
+
+    def __init__(self, failed: worker.Failed) -> None:
+        super().__init__(failed.reason)
+        self.may_pass = failed.may_pass
 
 
-def run_one(title: str, order: Order, threads: int, alone: bool, batch: int | None) -> dict[str, Any]:
-    """One job, in a worker.  `title` is the name under which Prefect shows it."""
-    here = worker.place(order.job.precision)
-    if here != order.place:
-        raise WorkerError(
-            f"worker {worker.name()} is {here}; results are kept for {order.place}: let all workers be of one kind"
+def run_flow(study: str, body: Callable[[], None], most: int) -> None:
+    """Runs `body` as a Prefect flow with so many threads for tasks.
+
+    Raises:
+        ClusterError: Prefect's API is busy or has ended.
+    """
+
+    def run() -> None:
+        with TagsContext(current_tags=set()):  # for each tag of a task, Prefect would ask its server for a slot
+            body()
+
+    study_flow = flow(
+        name="study", flow_run_name=study, persist_result=False, task_runner=ThreadPoolTaskRunner(max_workers=most)
+    )(run)
+    try:
+        study_flow()
+        APILogWorker.drain_all(timeout=PATIENCE)  # the server may be ours, and about to end
+    except httpx.HTTPError as error:
+        what = "is busy" if isinstance(error, httpx.HTTPStatusError | httpx.TimeoutException) else "has ended"
+        raise ClusterError(f"Prefect's API {what} ({' '.join(str(error).split())}): {_AGAIN}") from None
+
+
+def find_workers(client: Client, settings: Settings) -> tuple[Machine, list[str]]:
+    """The kind of machine that results are stored under, and the workers that are of it.
+
+    Workers with other code or another torch than ours are refused.  Of several kinds of machine it is the one that most
+    of the others are of; those of another kind are refused too.
+
+    Raises:
+        ClusterError: no worker that can be used comes in time.
+    """
+    deadline = time.monotonic() + settings.cluster_timeout
+    while True:
+        found = _machines(client)
+        usable = Counter(kind for kind in found.values() if isinstance(kind, Machine) and not _refusal(kind, None))
+        if usable:
+            kind = max(usable, key=lambda kind: (usable[kind], str(kind)))
+            return kind, sorted(address for address, other in found.items() if other == kind)
+        if time.monotonic() > deadline:
+            refused = "; ".join(f"{address} is refused: {_refusal(kind, None)}" for address, kind in found.items())
+            raise ClusterError(
+                f"no worker that can be used came within {settings.cluster_timeout:.0f} s (NST_CLUSTER_TIMEOUT)"
+                + (f": {refused}" if refused else "")
+            )
+        time.sleep(0.1)
+
+
+def _machines(client: Client) -> dict[str, Machine | str]:
+    """What each worker of the cluster is."""
+    try:
+        workers = client.scheduler_info(n_workers=-1)["workers"]
+    except (OSError, TimeoutError) as error:
+        raise ClusterError(f"the Dask cluster has ended ({error}): {_AGAIN}") from None
+    return {address: worker.machine_of(about.get("resources", {})) for address, about in workers.items()}
+
+
+def _refusal(kind: Machine | str, wanted: Machine | None) -> str:
+    """Why a worker gets no jobs, or "" if it gets some.
+
+    Args:
+        wanted: the kind of machine that results are stored under, once that is known.
+    """
+    if isinstance(kind, str):
+        return kind
+    if kind.engine != engine_digest():
+        return (
+            f"its code is not this checkout's ({kind.engine[:8]}, not {engine_digest()[:8]}): restart it with the same"
         )
-    result = worker.run(worker.Given(order.job, order.inputs, threads, alone), batch)
-    environment = dataclasses.replace(result.environment, worker=worker.name())
-    return dataclasses.replace(result, environment=environment).to_dict()
+    if kind.torch != torch_version():
+        return f"its torch is {kind.torch}, not {torch_version()}: install the same"
+    if wanted is not None and kind != wanted:
+        return f"it is {kind}, and results are stored for {wanted}"
+    return ""
 
 
-def _file(_context: TaskRunContext, parameters: dict[str, Any]) -> str:
-    return cache.file_name(parameters["order"].key)
+@dataclass
+class FanOut:
+    """Runs batches on the workers of one kind of machine, and stores what comes back."""
 
-
-def _may_help(_task: "Task[..., Any]", _run: "TaskRun", state: "State[Any]") -> bool:
-    """Whether trying again makes sense: what the library raises on purpose would only come again."""
-    return not isinstance(state.result(raise_on_failure=False), NSTError)
-
-
-# Tasks and flows are not written as decorators: they travel to workers by reference to the plain function.
-# A decorator would hide that, and whole modules would travel.
-job_task = task(
-    name="job",
-    task_run_name="{title}",
-    result_serializer=cache.SERIALIZER,
-    cache_key_fn=_file,
-    retry_condition_fn=_may_help,
-)(run_one)
-
-# A flow's parameters go to Prefect's API and, with each task, to the workers; the name of the study may.
-# The work itself, which holds pictures and results, stays in this process.
-_work: ContextVar[Callable[[], None]] = ContextVar("work")
-
-
-def run_study(study: str) -> None:
-    """One study; called by `run`."""
-    with TagsContext(current_tags=set()):  # the run's tag is not for its tasks: for each, Prefect would ask for a slot
-        _work.get()()
-
-
-study_flow = flow(name="study", flow_run_name="{study}", persist_result=False, validate_parameters=False)(run_study)
-
-
-@dataclass(frozen=True)
-class Crew:
-    """Where jobs run, and how many at a time."""
-
-    services: Services
+    client: Client
+    machine: Machine
+    store: Store
     settings: Settings
-    storage: cache.Storage
     alone: bool
-    """Jobs are timed, so they run one at a time."""
+    """Jobs are timed: one at a time, on the same worker while it lives, after a warm-up."""
+    _batches: dict[int, Batch] = field(default_factory=dict)
+    """Those that are in flight, by number."""
+    _failed_on: dict[int, set[str]] = field(default_factory=dict)
+    """Workers that a batch has failed on."""
+    _workers: list[str] = field(default_factory=list)
+    """Those of our kind, at the last look."""
+    _stopped: threading.Event = field(default_factory=threading.Event)
 
-    def place(self, precision: Precision) -> worker.Place:
-        """What the cluster's workers are, as the first to answer says.
-
-        Raises:
-            ClusterError: none takes a job.
-        """
-        limit, needs = self.settings.cluster_timeout, self.settings.job_resources
-        with Client(self.services.dask, timeout=limit, set_as_default=False) as client:
-            answer = client.submit(worker.place, precision, resources=needs or None, pure=False)
-            try:
-                found: worker.Place = answer.result(timeout=limit)
-            except TimeoutError:
-                offering = f" that offers {needs}" if needs else ""
-                raise ClusterError(
-                    f"no worker{offering} at {self.services.dask} took a job within {limit:.0f} s (NST_CLUSTER_TIMEOUT)"
-                ) from None
-            except (ImportError, RuntimeError) as error:
-                text = " ".join(str(error.__cause__ or error).split())
-                raise ClusterError(f"the workers at {self.services.dask} lack this package: {text}") from None
-        return found
-
-    def run(self, study: str, work: Callable[[Submit], None]) -> None:
-        """Runs `work` as a Prefect flow, handing it the means to run jobs."""
-        _work.set(lambda: work(self.submit))
-        runner = DaskTaskRunner(address=self.services.dask)
-        try:
-            with told.settings(self.services.api, ours=not self.settings.elsewhere):
-                stale.close(study_flow.name)
-                with tags(stale.tag()):
-                    study_flow.with_options(task_runner=runner)(study)
-                APILogWorker.drain_all(timeout=PATIENCE)  # the server may be ours, and about to end
-        except httpx.HTTPError as error:
-            what = "is busy" if isinstance(error, httpx.HTTPStatusError | httpx.TimeoutException) else "is gone"
-            text = " ".join(str(error).split())
-            raise ClusterError(f"Prefect's API at {self.services.api} {what} ({text}): {_AGAIN}") from None
-
-    def submit(self, orders: Sequence[Order], more: More) -> Iterator[tuple[Order, Outcome]]:
+    def run(self, missing: Callable[[], Sequence[Order]], threads: int) -> Iterator[tuple[Order, Outcome]]:
         """Runs jobs, and those that are wanted as results come, and yields each as it ends.
 
-        A worker that dies takes with it what else it was about to run.  So a job that was there each time is tried
-        once more, with no other beside it; if that ends likewise, it was this job.
-        """
-        while orders:
-            doubtful = []
-            for order, outcome in self._submit(orders, more, alone=self.alone):
-                if isinstance(outcome, Failure) and outcome.killed and not self.alone:
-                    doubtful.append(order)
-                else:
-                    yield order, outcome
-            yield from self._submit(doubtful, no_more, alone=True)
-            orders = more(0)
+        Call it inside the flow, and close the generator before the flow ends, which waits for its threads.
 
-    def _submit(self, orders: Sequence[Order], more: More, alone: bool) -> Iterator[tuple[Order, Outcome]]:
-        """Hands jobs to the cluster, so that only some are there at any time, and yields each as it ends.
-
-        When the last that waited here has been handed out, before workers run out of jobs, it asks for more; not after
-        each result, as it takes a study with many jobs a while to list them.  Guesses are for workers that would do
-        nothing while others work, so no job that is wanted by then waits for one.
+        Args:
+            missing: returns the jobs that are wanted by now and that it has not returned before.
+            threads: of the flow.  More jobs are asked for when some of them have nothing left to do.
         """
         log = get_run_logger()
-        finished: queue.SimpleQueue[PrefectFuture[Any]] = queue.SimpleQueue()
-        waiting = _longest_first(orders)
-        running: dict[Any, Order] = {}
-        job_task = self._job_task()
-        watch = _Watch(self.services.api, self.settings)
-        while True:
-            limit = 1 if alone else watch.in_flight
-            while waiting and len(running) < limit:
-                order = waiting.pop(0)
-                with dask.annotate(**self._annotations(watch.workers[:1] if alone else ())):
-                    future = job_task.submit(
-                        order.job.title, order, self.settings.threads, self.alone, self.settings.batch
-                    )
-                running[future.task_run_id] = order
-                future.add_done_callback(finished.put)
-            idle = min(limit, len(watch.workers)) - len(running) if running else 0
-            if not waiting and (waiting := _longest_first(more(max(0, idle)))):
-                continue
-            if not running:
-                return
-            watch.look()
-            try:
-                future = finished.get(timeout=PATIENCE)
-            except queue.Empty:
-                continue
-            order = running.pop(future.task_run_id)
-            outcome = self._outcome(order, future)
-            log.info("%s: %s", order.job.title, _told(outcome))
-            yield order, outcome
+        watch = _Watch(self)
+        ended: queue.SimpleQueue[tuple[int, PrefectFuture[Any]]] = queue.SimpleQueue()
+        numbers = itertools.count()
+        suspects: deque[Batch] = deque()  # jobs that were with a worker when it died
+        tried_alone: set[Batch] = set()
+        compute = self._task()
 
-    def _annotations(self, workers: Sequence[str]) -> dict[str, Any]:
-        """Of a job, which those workers run if they are there: jobs that are timed, all on the same one."""
-        resources = {"resources": self.settings.job_resources} if self.settings.job_resources else {}
-        return {**resources, **({"workers": workers, "allow_other_workers": True} if workers else {})}
+        def submit(batch: Batch) -> None:
+            number = next(numbers)
+            self._batches[number] = batch
+            future = compute.submit(_title(batch), number)
+            future.add_done_callback(lambda future: ended.put((number, future)))
 
-    def _job_task(self) -> "Task[..., Any]":
-        store = self.settings.workers_store
-        options = job_task.with_options(
+        try:
+            while True:
+                if len(self._batches) <= threads:
+                    for batch in self._group(missing()):
+                        submit(batch)
+                if not self._batches:
+                    if not suspects:
+                        return
+                    tried_alone.add(suspects[0])
+                    submit(suspects.popleft())
+                watch.look()
+                try:
+                    number, future = ended.get(timeout=1.0)
+                except queue.Empty:
+                    continue
+                outcomes = self._outcomes(future)
+                batch = self._batches.pop(number)
+                if isinstance(outcomes, list):
+                    yield from zip(batch, outcomes, strict=True)
+                elif outcomes.reason == _KILLED and not self.alone and batch not in tried_alone:
+                    suspects += [(order,) for order in batch]
+                elif len(batch) > 1:
+                    log.warning("%s: %s; its jobs are tried one by one", _title(batch), outcomes.reason)
+                    for order in batch:
+                        submit((order,))
+                else:
+                    yield batch[0], outcomes
+        finally:
+            self._stopped.set()
+
+    def _group(self, orders: Sequence[Order]) -> list[Batch]:
+        """Batches of jobs that can share passes, those that take longest first; the same for the same jobs."""
+
+        def of(order: Order) -> tuple[Job, bytes]:
+            return order.job, order.inputs.shape
+
+        size = 1 if self.alone else self.settings.batch or (1 if self.machine.device == "cpu" else GPU_BATCH)
+        kinds = itertools.groupby(batches.longest_first(orders, of), key=lambda order: batches.kind(*of(order)))
+        return [batch for _, members in kinds for batch in _chunks(tuple(members), size)]
+
+    def _task(self) -> "Task[..., list[Result]]":
+        return task(
+            name="batch",
+            task_run_name="{title}",
             retries=self.settings.retries,
             retry_delay_seconds=self.settings.retry_delay,
-            persist_result=store,
-            cache_result_in_memory=not store,
+            retry_condition_fn=_may_help,
+            persist_result=False,
+            cache_policy=NO_CACHE,
+        )(self._compute)
+
+    def _compute(self, title: str, number: int) -> list[Result]:
+        """One batch, in a thread of the flow."""
+        del title  # Prefect's name for it
+        batch = self._batches[number]
+        failed_on = self._failed_on.get(number, set())
+        preferred = self._workers[:1] if self.alone else [name for name in self._workers if name not in failed_on]
+        future = self.client.submit(
+            worker.run_batch,
+            [order.job for order in batch],
+            [order.inputs for order in batch],
+            self.settings.threads,
+            self.alone,
+            pure=False,
+            resources={worker.resource(self.machine): 1},
+            workers=preferred if preferred and (self.alone or failed_on) else None,
+            allow_other_workers=bool(preferred and (self.alone or failed_on)),
         )
-        # `with_options` takes only storage saved as a block on the server, which would tie the cache to it.
-        options.result_storage = self.storage
-        return options
+        results = self._result(future)
+        if isinstance(results, worker.Failed):
+            self._failed_on.setdefault(number, set()).add(results.worker)
+            raise BatchFailedError(results)
+        for order, result in zip(batch, results, strict=True):
+            self.store.save(order.key, result)
+        return results
 
-    def _outcome(self, order: Order, future: PrefectFuture[Any]) -> Outcome:
-        from distributed.client import FutureCancelledError
-        from distributed.scheduler import KilledWorker
+    def _result(self, future: Any) -> "list[Result] | worker.Failed":
+        """What the batch returned.  No wait is without a limit: a worker may die when it is done, with the result."""
+        ended = threading.Event()
+        future.add_done_callback(lambda _: ended.set())
+        while not self._stopped.is_set():
+            if ended.wait(1.0):
+                try:
+                    return future.result(timeout=60.0)  # type: ignore[no-any-return]
+                except TimeoutError:  # it is computed again
+                    continue
+                except CancelledError:
+                    break
+        raise ClusterError(f"the Dask cluster has ended: {_AGAIN}")
 
+    def _outcomes(self, future: "PrefectFuture[Any]") -> "list[Result] | Failure":
         try:
-            value = future.result()
-        except FutureCancelledError as error:
-            raise ClusterError(f"the Dask cluster is gone ({error.reason}): {_AGAIN}") from None
+            return future.result()  # type: ignore[no-any-return]
         except KilledWorker:
-            reason = "its worker died each time it was tried (out of memory?)"
-            # Nobody else is left to say so; and if it died at once, Prefect has not even heard of the run.
-            with get_client(sync_client=True) as client, suppress(httpx.HTTPStatusError, ObjectNotFound):
-                client.set_task_run_state(future.task_run_id, Crashed(message=reason), force=True)
-            return Failure(order.job, reason, killed=True)
-        except Exception as error:
-            return Failure(order.job, _reason(error))
-        result = Result.from_dict(value)
-        # Prefect says nothing when a worker could not write; trying it here does, when the disk is full, say.
-        if not cache.holds(self.storage, order.key):
-            cache.store(self.storage, order.key, value)
-        return result
+            return Failure(_KILLED)
+        except BatchFailedError as error:
+            return Failure(str(error))
 
 
-def _longest_first(orders: Sequence[Order]) -> list[Order]:
-    return batches.longest_first(orders, lambda order: (order.job, order.inputs.shape))
+def _may_help(_task: Any, _run: Any, state: Any) -> bool:
+    """Whether trying again makes sense.  Dask has tried what killed its worker again already."""
+    error = state.result(raise_on_failure=False)
+    return isinstance(error, BatchFailedError) and error.may_pass
 
 
-class _Watch:
-    """Looks from time to time whether all that jobs need is still there."""
-
-    def __init__(self, url: str, settings: Settings) -> None:
-        context = FlowRunContext.get()
-        assert context is not None and isinstance(context.task_runner, DaskTaskRunner), "inside the flow"
-        self._client = context.task_runner.client
-        self._url = url
-        self._settings = settings
-        self._looked = self._answered = self._manned = time.monotonic()
-        self.in_flight, self.workers = self._wanted()
-
-    def look(self) -> None:
-        """Looks, unless that was a moment ago.
-
-        Raises:
-            ClusterError: Prefect's API is gone, or has been busy for long, or all workers have been gone for long.
-        """
-        now = time.monotonic()
-        if now - self._looked < PATIENCE:
-            return
-        self._look_at_api()
-        self.in_flight, self.workers = self._wanted()
-        self._looked = time.monotonic()
-        if now - self._manned > self._settings.cluster_timeout:
-            raise ClusterError(f"no worker has been left for {now - self._manned:.0f} s: {_AGAIN}")
-
-    def _look_at_api(self) -> None:
-        """Jobs do not wait for the API, so one that is busy is borne; one that is gone is told of at once."""
-        found = api.health(self._url)
-        if found is api.Health.GONE:
-            found = api.health(self._url)  # a connection may break
-        if found is api.Health.GONE:
-            raise ClusterError(f"Prefect's API at {self._url} is gone: {_AGAIN}")
-        if found is api.Health.GOOD:
-            self._answered = time.monotonic()
-        elif (silent := time.monotonic() - self._answered) > self._settings.server_timeout:
-            raise ClusterError(
-                f"Prefect's API at {self._url} has been busy for {silent:.0f} s (NST_SERVER_TIMEOUT): {_AGAIN}"
-            )
-
-    def _wanted(self) -> tuple[int, list[str]]:
-        """How many jobs to have there: some for each that can run at once, so that no worker waits for us.
-
-        And the workers: with as many jobs none is idle, as each computes one job, or batch, at a time.
-        """
-        try:
-            workers = self._client.scheduler_info(n_workers=-1)["workers"]
-        except (OSError, TimeoutError) as error:
-            raise ClusterError(f"the Dask cluster is gone ({error}): {_AGAIN}") from None
-        slots = {address: found for address in sorted(workers) if (found := self._slots(workers[address]))}
-        if slots:
-            self._manned = time.monotonic()
-        return self._settings.in_flight or 4 * max(1, sum(slots.values())), list(slots)
-
-    def _slots(self, found: dict[str, Any]) -> int:
-        """The jobs that a worker can run at once."""
-        needs, offers = self._settings.job_resources, found.get("resources", {})
-        threads: int = found["nthreads"]
-        return min([threads, *(int(offers.get(name, 0) / amount + 1e-6) for name, amount in needs.items())])
+def _chunks(orders: Batch, size: int) -> list[Batch]:
+    return [orders[first : first + size] for first in range(0, len(orders), size)]
 
 
-def _told(outcome: Outcome) -> str:
-    """One line."""
+def _title(batch: Batch) -> str:
+    """The name of a batch's task: that of its job, or of its jobs."""
+    titles = [order.job.title for order in batch]
+    return titles[0] if len(batch) == 1 else f"{len(batch)} jobs: {'; '.join(titles)}"
+
+
+def describe(outcome: Outcome) -> str:
+    """One line for the log."""
     if isinstance(outcome, Failure):
         return f"failed: {outcome.reason}"
     where = outcome.environment
     return f"{outcome.timing.seconds:.1f} s on {where.device} in {where.precision}, worker {where.worker}"
 
 
-def _reason(error: Exception) -> str:
-    """One line."""
-    text = " ".join(str(error).split())
-    return text if isinstance(error, NSTError) else f"{type(error).__name__}: {text}"
+class _Watch:
+    """Looks from time to time whether all that jobs need still runs."""
+
+    def __init__(self, fan_out: FanOut) -> None:
+        self._fan_out = fan_out
+        self._settings = fan_out.settings
+        self._looked = self._answered = self._manned = time.monotonic()
+        self._refused: set[str] = set()
+        self._look_at_workers()
+
+    def look(self) -> None:
+        """Looks, unless that was a moment ago.
+
+        Raises:
+            ClusterError: Prefect's API has ended, or has been busy for long, or all workers have been gone for long.
+        """
+        if time.monotonic() - self._looked < PATIENCE:
+            return
+        self._look_at_api()
+        self._look_at_workers()
+        self._looked = time.monotonic()
+
+    def _look_at_api(self) -> None:
+        """Jobs do not wait for the API, so one that is busy is borne; one that has ended is an error at once."""
+        found = health()
+        if found is Health.GONE:
+            found = health()  # a connection may break
+        if found is Health.GONE:
+            raise ClusterError(f"Prefect's API has ended: {_AGAIN}")
+        if found is Health.GOOD:
+            self._answered = time.monotonic()
+        elif (silent := time.monotonic() - self._answered) > self._settings.server_timeout:
+            raise ClusterError(f"Prefect's API has been busy for {silent:.0f} s (NST_SERVER_TIMEOUT): {_AGAIN}")
+
+    def _look_at_workers(self) -> None:
+        """Refuses those of another kind, by name, once."""
+        found = _machines(self._fan_out.client)
+        self._fan_out._workers = sorted(name for name, kind in found.items() if kind == self._fan_out.machine)
+        for name in sorted(found.keys() - self._refused):
+            if why := _refusal(found[name], self._fan_out.machine):
+                self._refused.add(name)
+                print(f"worker {name} is refused: {why}", file=sys.stderr)
+        if self._fan_out._workers:
+            self._manned = time.monotonic()
+        elif (lonely := time.monotonic() - self._manned) > self._settings.cluster_timeout:
+            raise ClusterError(f"no worker has been left for {lonely:.0f} s: {_AGAIN}")

@@ -1,35 +1,79 @@
-"""Leaving nothing behind: processes that end when the one they work for ends, even by ``kill -9``.
+"""Commands as processes: exit codes, signals, locks, and nothing left behind, even by ``kill -9``.
 
-Two means, since neither is enough alone.  Linux sends a signal to a child when its parent dies
-(``PR_SET_PDEATHSIG``); this needs no thread but knows only the direct parent.  Where a shell or DVC stands
-between, a thread looks twice a second whether the process that was named as the owner is still there.
+Two means end a process when the one that it works for ends, since neither is enough alone.  Linux sends a signal to a
+child when its parent dies (``PR_SET_PDEATHSIG``); this needs no thread but covers only the direct parent.  Where a
+shell or DVC stands between, a thread looks twice a second whether the process that was named as the owner still runs.
 """
 
 import ctypes
+import errno
+import fcntl
+import hashlib
 import os
 import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, TextIO
 
 import psutil
+
+from nst.errors import NSTError
 
 OWNER = "NST_OWNER"
 """Environment variable: the process id for which everything below it works."""
 
+FAILED = 1
+WRONG_INPUT = 2
+INTERRUPTED = 130
+TERMINATED = 143
+
 _SHELLS = frozenset({"sh", "bash", "dash", "zsh", "ksh", "fish"})
 _PR_SET_PDEATHSIG = 1
 _GRACE = 10.0
-"""Seconds between asking this process to end and ending it."""
+"""Seconds between asking a process to end and ending it."""
+
+
+class ClusterError(NSTError):
+    """Prefect's API or the Dask cluster cannot be reached or started, or has ended."""
+
+
+class JobsFailedError(NSTError):
+    """Some jobs failed although they were tried again; the others are stored."""
 
 
 class Stopped(KeyboardInterrupt):
     """SIGTERM arrived.  Like Ctrl-C: unwinds, closes what was opened, and is no failure of a job."""
+
+
+def run_command(main: Callable[[], int]) -> None:
+    """Runs a command's `main` and ends the process: expected errors are one line and an exit code."""
+    from flows.settings import prepare_environment
+
+    prepare_environment()
+    stop_on_sigterm()
+    end_with_owners()
+    try:
+        code = main()
+    except NSTError as error:
+        print(f"error: {error}", file=sys.stderr)
+        code = FAILED if isinstance(error, ClusterError | JobsFailedError) else WRONG_INPUT
+    except Stopped:
+        code = TERMINATED
+    except KeyboardInterrupt:
+        print("interrupted: finished jobs are kept", file=sys.stderr)
+        code = INTERRUPTED
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO):
+            raise
+        print(f"error: {error.strerror}: {error.filename or 'while writing'}", file=sys.stderr)
+        code = FAILED
+    sys.exit(code)
 
 
 def stop_on_sigterm() -> None:
@@ -47,23 +91,20 @@ def end_with_parent(parent: int) -> None:
     if sys.platform == "linux":
         with suppress(OSError, AttributeError):
             ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-    if os.getppid() != parent:  # it ended before we asked
+    if os.getppid() != parent:  # it ended before the request
         raise SystemExit(1)
 
 
-def end_with_owners(started_by: int | None = None, *more: int) -> None:
+def end_with_owners() -> None:
     """Sends SIGTERM to this process when one that it works for ends.
 
-    That is the process named by ``NST_OWNER``, in a stage of DVC the ``dvc`` that runs it, and those in `more`.
-
-    Args:
-        started_by: the process that started the command, where that is not this one's parent.
+    That is the process named by ``NST_OWNER`` and, in a stage of DVC, the ``dvc`` that runs it.
     """
-    owners = [*more]
+    owners = []
     if os.environ.get(OWNER, "").isdigit():
         owners.append(int(os.environ[OWNER]))
     if "DVC_STAGE" in os.environ:
-        owners += _behind_shell(started_by or os.getppid())
+        owners += _behind_shell(os.getppid())
     if owners:
         threading.Thread(target=_watch, args=(owners,), name="owners", daemon=True).start()
 
@@ -78,7 +119,7 @@ def _behind_shell(pid: int) -> list[int]:
 
 
 def is_alive(process: psutil.Process) -> bool:
-    """Whether a process runs; one that has ended may still have its number, above all in containers."""
+    """Whether a process runs; a zombie has ended but still has its number."""
     try:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.Error:
@@ -98,15 +139,15 @@ def _watch(owners: Sequence[int]) -> None:
 def start(command: Sequence[str], **options: object) -> "subprocess.Popen[bytes]":
     """Starts `command` as a child that ends with this process; call it from the main thread.
 
-    The kernel ties the death signal to the thread that started the child, hence the main thread.  The request
-    has to be made in the child, hence the small step through this module (safer than ``preexec_fn``).
+    The kernel ties the death signal to the thread that started the child, hence the main thread.  The request has to
+    be made in the child, hence the small step through this module (safer than ``preexec_fn``).
     """
     step = [sys.executable, "-m", "flows.processes", str(os.getpid()), *command]
     return subprocess.Popen(step, **options)  # type: ignore[call-overload, no-any-return]
 
 
-def stop(process: "subprocess.Popen[Any]", grace: float = 10.0) -> None:
-    """Ends a child and all below it: asks first, then makes it."""
+def stop(process: "subprocess.Popen[Any]", grace: float = _GRACE) -> None:
+    """Ends a child and all below it: SIGTERM first, SIGKILL after `grace` seconds."""
     family = []
     with suppress(psutil.Error):
         family = psutil.Process(process.pid).children(recursive=True)
@@ -119,6 +160,42 @@ def stop(process: "subprocess.Popen[Any]", grace: float = 10.0) -> None:
             with suppress(psutil.Error):
                 send(member)
         _, family = psutil.wait_procs(family, timeout=grace)
+
+
+@contextmanager
+def lock(what: str) -> Iterator[None]:
+    """Reserves `what` for this process; where another has it, says so and waits.
+
+    The system releases the lock when its holder ends, however it ends; the file stays and means nothing by itself.
+    """
+    with lock_file(what).open("a+", encoding="utf-8") as file:
+        if not try_lock(file):
+            file.seek(0)
+            holder = file.read() or "just started"
+            print(f"waiting for another run of {what} ({holder})", file=sys.stderr, flush=True)
+            fcntl.flock(file, fcntl.LOCK_EX)
+        file.truncate(0)
+        file.write(f"process {os.getpid()}, since {time.strftime('%H:%M:%S')}")
+        file.flush()
+        yield
+
+
+def lock_file(what: str) -> Path:
+    """The file whose lock stands for `what`."""
+    from flows.settings import HOME  # here, as the small step below must start in no time
+
+    path = HOME / ".cache" / "locks" / hashlib.sha256(what.encode()).hexdigest()[:16]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def try_lock(file: TextIO) -> bool:
+    """Whether this process got the lock of an open file; it has it until the file is closed."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from typing import Any
 from prefect import flow, get_run_logger
 
 from flows import processes, settings
-from flows.errors import JobsFailedError
+from flows.processes import JobsFailedError
 
 
 @flow(flow_run_name="regenerate", persist_result=False)
@@ -26,11 +26,12 @@ def regenerate(stages: list[str] | None = None, params: dict[str, Any] | None = 
         JobsFailedError: a step failed; its last lines say why.
     """
     _step("dvc", "pull", "data")
+    wanted = ["--", *(stages or [])]  # a name that begins with a dash is no option
     if params:
-        changes = [word for name, value in params.items() for word in ("--set-param", f"{name}={value}")]
-        _step("dvc", "exp", "run", "--temp", *changes, *(stages or []))
+        changes = [f"--set-param={name}={value}" for name, value in params.items()]
+        _step("dvc", "exp", "run", "--temp", *changes, *wanted)
     else:
-        _step("dvc", "repro", *(stages or []))
+        _step("dvc", "repro", *wanted)
     if push:
         _step("dvc", "push")
 
@@ -40,11 +41,7 @@ def _step(*command: str) -> None:
     log = get_run_logger()
     log.info("%s", " ".join(command))
     last: deque[str] = deque(maxlen=5)
-    environment = {
-        **os.environ,
-        processes.OWNER: str(os.getpid()),
-        "NST_CACHE": settings.load().cache,  # the same for a copy of the checkout
-    }
+    environment = {**os.environ, processes.OWNER: str(os.getpid())}
     process = subprocess.Popen(
         [sys.executable, "-m", "flows.up", "--", *command],
         cwd=settings.ROOT,

@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from flows import command
+from flows import processes
 
 
 def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -42,4 +42,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    command.run(main)
+    processes.run_command(main)

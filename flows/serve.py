@@ -1,12 +1,13 @@
 """A Prefect server, work pool, deployment and worker on this machine: ``python -m flows.serve start | stop``.
 
-One process holds the server and the worker, both of which end with it, however it ends.  `stop` ends that process,
-and no other: its number alone does not say that it is ours, so its time of birth is kept as well.
+One process holds the server and the worker, both of which end with it, however it ends.  It also holds a lock: who has
+that lock is the holder, whatever the clock or the process numbers say, and a second one cannot start.
 """
 
 import argparse
 import json
 import os
+import secrets
 import subprocess
 import sys
 import time
@@ -16,15 +17,16 @@ from pathlib import Path
 
 import psutil
 
-from flows import api, command, processes
-from flows.errors import ClusterError
-from flows.settings import ROOT, load
+from flows import processes, services
+from flows.processes import ClusterError
+from flows.settings import HOME, ROOT, load
 
 POOL = "nst"
 _PORT = 4200
 """Prefect's usual one; another is taken if it is in use."""
 _ENDING = 40.0
 """Seconds that everything may take to end by itself."""
+_LOCK = f"the server of {HOME}"
 
 
 def parse(argv: Sequence[str] | None = None) -> str:
@@ -36,15 +38,14 @@ def parse(argv: Sequence[str] | None = None) -> str:
 
 
 def start() -> None:
-    """Starts everything in the background, and returns when it is there.
+    """Starts everything in the background, and returns when it runs.
 
     Raises:
         ClusterError: it could not be started.
     """
-    if _running() is None:
-        _file().unlink(missing_ok=True)
-        log = _file().with_suffix(".log")
-        log.parent.mkdir(parents=True, exist_ok=True)
+    log = HOME / ".prefect" / "serve.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    if _holder() is None:
         with log.open("wb") as output:
             holder = subprocess.Popen(
                 [sys.executable, "-m", "flows.serve", "hold"],
@@ -54,55 +55,67 @@ def start() -> None:
                 stderr=output,
                 start_new_session=True,
             )
-        while not _file().exists():
-            if holder.poll() is not None:
+        while "page" not in _said():
+            if holder.poll() is not None and _holder() is None:
                 words = log.read_text(errors="replace").strip().splitlines() or ["it said nothing"]
                 raise ClusterError(f"the server did not start: {words[-1]} (see {log})")
             time.sleep(0.2)
-    page = json.loads(_file().read_text())["page"]
-    print(f"{page}   (`make serve-stop` ends it)")
-    print(f"run it now: PREFECT_API_URL={page}/api prefect deployment run regenerate/regenerate")
+    said = _said()
+    print(f"{said['page']}   (`make serve-stop` ends it; the page asks for the password {said['password']})")
+    variables = f"PREFECT_API_URL={said['page']}/api PREFECT_API_AUTH_STRING={said['password']}"
+    print(f"run it now: {variables} prefect deployment run regenerate/regenerate")
 
 
 def stop() -> None:
     """Ends what `start` started."""
-    holder = _running()
+    holder = _holder()
     if holder is None:
         print("nothing to stop")
-    else:
-        family = [holder, *holder.children(recursive=True)]
-        holder.terminate()
-        _, left = psutil.wait_procs(family, timeout=_ENDING)
-        for process in left:
-            with suppress(psutil.Error):
-                process.kill()
-        print("stopped")
-    _file().unlink(missing_ok=True)
+        return
+    family = [holder, *holder.children(recursive=True)]
+    holder.terminate()
+    _, left = psutil.wait_procs(family, timeout=_ENDING)
+    for process in left:
+        with suppress(psutil.Error):
+            process.kill()
+    print("stopped")
 
 
 def hold() -> None:
     """Runs server and worker until this process is told to stop.
 
     Raises:
-        ClusterError: one of them did not start, or has ended.
+        ClusterError: another process does so already, or one of the two did not start or has ended.
     """
-    os.environ["NST_ROOT"] = str(ROOT)  # for prefect.yaml
-    port = _PORT if _is_free(_PORT) else api.free_port()
-    with api.server(port, {}) as server:
-        server.wait(load().server_timeout)
-        os.environ[api.API] = server.url
-        _prefect("work-pool", "create", POOL, "--type", "process", "--overwrite")
-        _prefect("deploy", "--all")
-        options = ["--pool", POOL, "--type", "process", "--limit", "1"]
-        environment = {**os.environ, processes.OWNER: str(os.getpid())}
-        worker = processes.start([sys.executable, "-m", "prefect", "worker", "start", *options], env=environment)
-        try:
-            _say_where(server.url.removesuffix("/api"))
-            while worker.poll() is None and server.process.poll() is None:
-                time.sleep(0.5)
-            raise ClusterError("the worker has ended" if worker.poll() is not None else "the server has ended")
-        finally:
-            processes.stop(worker)
+    os.umask(0o077)  # the password is for this user
+    with processes.lock_file(_LOCK).open("a+", encoding="utf-8") as file:
+        if not processes.try_lock(file):
+            raise ClusterError("another `make serve` has this checkout")
+        password = f"nst:{secrets.token_urlsafe(16)}"
+        _say(pid=os.getpid())
+        port = _PORT if _is_free(_PORT) else services.free_port()
+        # Without both, any user of this machine, and any web page that one of them opens, could deploy code.
+        with services.prefect_server(port, {"PREFECT_SERVER_API_AUTH_STRING": password}) as server:
+            server.wait(load().server_timeout)
+            os.environ[services.API] = server.url
+            os.environ["PREFECT_API_AUTH_STRING"] = password
+            os.environ["NST_ROOT"] = str(ROOT)  # for prefect.yaml
+            _prefect("work-pool", "create", POOL, "--type", "process", "--overwrite")
+            _prefect("deploy", "--all")
+            _work(server, password)
+
+
+def _work(server: services.Server, password: str) -> None:
+    options = ["--pool", POOL, "--type", "process", "--limit", "1"]
+    environment = {**os.environ, processes.OWNER: str(os.getpid())}
+    worker = processes.start([sys.executable, "-m", "prefect", "worker", "start", *options], env=environment)
+    try:
+        _say(pid=os.getpid(), page=server.url.removesuffix("/api"), password=password)
+        while worker.poll() is None and server.process.poll() is None:
+            time.sleep(0.5)
+        raise ClusterError("the worker has ended" if worker.poll() is not None else "the server has ended")
+    finally:
+        processes.stop(worker)
 
 
 def _prefect(*words: str) -> None:
@@ -121,24 +134,31 @@ def _is_free(port: int) -> bool:
 
 
 def _file() -> Path:
-    return Path(os.environ["PREFECT_HOME"]) / "serve.json"
+    """What the holder says of itself; true only while it has the lock."""
+    return processes.lock_file(_LOCK).with_suffix(".json")
 
 
-def _say_where(page: str) -> None:
-    """Written beside and renamed: `start` reads it as soon as it is there."""
-    me = psutil.Process()
+def _say(**values: object) -> None:
+    """Written beside and renamed: others read it as soon as it is there."""
     beside = _file().with_suffix(".new")
-    beside.write_text(json.dumps({"pid": me.pid, "born": me.create_time(), "page": page}))
+    beside.write_text(json.dumps(values))
     beside.replace(_file())
 
 
-def _running() -> psutil.Process | None:
-    """The process that holds server and worker, if it is alive."""
-    with suppress(OSError, ValueError, psutil.Error):
-        said = json.loads(_file().read_text())
-        process = psutil.Process(said["pid"])
-        if process.create_time() == said["born"] and processes.is_alive(process):
-            return process
+def _said() -> dict[str, str]:
+    if _holder() is None:
+        return {}
+    found: dict[str, str] = json.loads(_file().read_text())
+    return found
+
+
+def _holder() -> psutil.Process | None:
+    """The process that holds server and worker, if there is one."""
+    with processes.lock_file(_LOCK).open("a+", encoding="utf-8") as file:
+        if processes.try_lock(file):
+            return None
+    with suppress(OSError, ValueError, KeyError, psutil.Error):
+        return psutil.Process(json.loads(_file().read_text())["pid"])
     return None
 
 
@@ -149,4 +169,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    command.run(main)
+    processes.run_command(main)

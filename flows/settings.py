@@ -3,6 +3,8 @@
 Nothing here is part of what is studied; that is in ``params.yaml``.
 """
 
+import json
+import logging
 import os
 import re
 from pathlib import Path
@@ -15,11 +17,27 @@ from pydantic_settings import SettingsError as NotJSONError
 from nst.errors import NSTError
 
 ROOT = Path(__file__).resolve().parent.parent
-"""The checkout; paths that are not absolute are meant from here."""
-
+"""The checkout; paths that are not absolute are relative to it."""
 
 GPU_BATCH = 16
-"""Jobs in a batch on a GPU, unless something else is asked for."""
+"""Jobs in a batch on a GPU, unless ``NST_BATCH`` says otherwise."""
+
+SUPERVISOR = "NST_SUPERVISOR"
+"""Environment variable: the folder in which `flows.up` is asked for services (see `flows.services`)."""
+
+
+def _home() -> Path:
+    """The checkout that keeps `.env`, finished jobs and Prefect's database.
+
+    DVC tries experiments in copies of the checkout, below its .dvc/tmp, without the files that git ignores.
+    """
+    parts = ROOT.parts
+    if ".dvc" in parts:
+        return Path(*parts[: parts.index(".dvc")])
+    return ROOT
+
+
+HOME = _home()
 
 
 class SettingsError(NSTError):
@@ -29,87 +47,67 @@ class SettingsError(NSTError):
 class Settings(BaseSettings):
     """Each field is set by the variable ``NST_<FIELD>``, for example ``NST_WORKERS=8``."""
 
-    model_config = SettingsConfigDict(env_prefix="NST_", env_file=ROOT / ".env", extra="ignore", env_ignore_empty=True)
+    model_config = SettingsConfigDict(env_prefix="NST_", env_file=HOME / ".env", extra="ignore", env_ignore_empty=True)
 
     workers: int | None = Field(default=None, ge=1)
-    """Worker processes of the local cluster; by default one for each core, or one in all where there is a GPU."""
+    """Worker processes of a cluster of our own; by default one for each GPU, or for each core where there is none."""
     threads: int = Field(default=1, ge=1)
-    """Threads of one job.  Another number changes last bits, so results of the two are kept apart."""
+    """Threads of one job.  Another number changes last bits, so results of the two are stored apart."""
     batch: int | None = Field(default=None, ge=1)
-    """Jobs of one kind that a worker runs as one batch; by default what fits, at most 16, on a GPU, and 1 on a CPU,
-    where more were no faster."""
+    """Jobs that share forward and backward passes; by default 16 on a GPU, and 1 on a CPU, where more are no faster."""
     memory_limit: str = "auto"
-    """Memory of one local worker before it is restarted, like 3GB; 0 means no limit."""
+    """Memory of one local worker before it is restarted, like 3GB; auto: its share of the machine; 0: no limit."""
     dask_address: str | None = None
     """A running Dask scheduler to use instead of a cluster of our own, like tcp://10.0.0.1:8786."""
-    cluster: Literal["local", "cuda", "slurm"] = "local"
-    """What to start: processes on this machine, one process for each of its GPUs, or batch jobs of SLURM."""
+    cluster: Literal["local", "slurm"] = "local"
+    """What to start: processes on this machine, or batch jobs of SLURM."""
     cluster_options: dict[str, Any] = {}
-    """More arguments for the class of that cluster, as JSON; they win over ours (see `flows.cluster`)."""
-    resources: dict[str, float] = {}
-    """Dask resources that each job takes, as JSON like {"GPU": 1}; only workers that offer them get jobs."""
-    in_flight: int | None = Field(default=None, ge=1)
-    """Jobs that are with the cluster at any time; by default four for each that it can run at once."""
+    """More arguments for `dask_jobqueue.SLURMCluster`, as JSON; they win over ours."""
     retries: int = Field(default=2, ge=0)
     """How often a job that failed is tried again."""
     retry_delay: float = Field(default=1.0, ge=0)
     """Seconds before it is tried again."""
     cache: str = ".cache/jobs"
-    """Where finished jobs are kept: a folder, which may be a shared one, or a URL like s3://bucket/prefix."""
+    """Where finished jobs are stored: a folder, which may be a shared one, or a URL like s3://bucket/prefix."""
     server_timeout: float = Field(default=120.0, gt=0)
     """Seconds that Prefect's API may take to start, and that it may be busy while jobs run."""
     cluster_timeout: float = Field(default=120.0, gt=0)
-    """Seconds that the Dask cluster may take to answer, and to have a worker that takes jobs."""
+    """Seconds that the Dask cluster may take to answer, and that it may be without a worker."""
 
     @field_validator("cache")
     @classmethod
     def _from_the_checkout(cls, place: str) -> str:
-        return place if "://" in place else str(ROOT / Path(place).expanduser())
+        return place if "://" in place else str(HOME / Path(place).expanduser())
 
     @property
-    def elsewhere(self) -> bool:
-        """Whether jobs run on other machines, which may be of another kind and have disks of their own."""
-        return self.dask_address is not None or self.cluster == "slurm"
+    def own_workers(self) -> int:
+        """The number of worker processes of a cluster of our own."""
+        return self.workers or len(gpus()) or cores()
 
-    @property
-    def workers_store(self) -> bool:
-        """Whether workers write finished jobs themselves, which they can where they reach the storage as we do."""
-        return "://" in self.cache or not self.elsewhere
-
-    @property
-    def largest_batch(self) -> int:
-        """Of a worker that we start."""
-        return self.batch or (GPU_BATCH if self.cluster == "cuda" or has_gpu() else 1)
-
-    @property
-    def worker_threads(self) -> int:
-        """Jobs that a worker that we start holds at a time: with batches, one that runs and one that waits."""
-        return 1 if self.largest_batch == 1 else 2 * self.largest_batch
-
-    @property
-    def job_resources(self) -> dict[str, float]:
-        """What each job takes: by default its share of one GPU of a cluster of GPUs."""
-        if self.resources or self.cluster != "cuda" or self.dask_address:
-            return self.resources
-        return {"GPU": 1 / self.worker_threads}
-
-    @property
-    def local_workers(self) -> int:
-        """The number of worker processes of a local cluster."""
-        return self.workers or (1 if has_gpu() else cores())
+    def environment(self) -> dict[str, str]:
+        """The variables that say the same, for commands that run where ``.env`` is not."""
+        values = self.model_dump(exclude_defaults=True)
+        return {
+            f"NST_{name.upper()}": json.dumps(value) if isinstance(value, dict) else str(value)
+            for name, value in {**values, "cache": self.cache}.items()
+        }
 
 
 def cores() -> int:
-    """The cores this process may use, which in a container or a batch job are not all there are."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    """The cores this process may use: CPU affinity and the quota of its control group are respected."""
+    from dask.system import CPU_COUNT
+
+    return int(CPU_COUNT)
 
 
-def has_gpu() -> bool:
-    """Whether torch will find an NVIDIA GPU; asked of the system, as importing torch takes seconds."""
-    hidden = os.environ.get("CUDA_VISIBLE_DEVICES", "0") in ("", "-1")
-    return not hidden and any(Path("/dev").glob("nvidia[0-9]*"))
+def gpus() -> list[str]:
+    """The NVIDIA GPUs of this machine, as CUDA_VISIBLE_DEVICES names them; found without torch, which takes seconds to
+    import."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    found = sorted((path.name.removeprefix("nvidia") for path in Path("/dev").glob("nvidia[0-9]*")), key=int)
+    if visible is None:
+        return [str(number) for number in range(len(found))]  # CUDA counts those it may use, whatever they are called
+    return [name for name in visible.split(",") if name.strip() not in ("", "-1")] if found else []
 
 
 def load() -> Settings:
@@ -128,3 +126,27 @@ def load() -> Settings:
         first = error.errors()[0]
         name = "_".join(["NST", *map(str, first["loc"])]).upper()
         raise SettingsError(f"{name} = {first['input']!r}: {first['msg']}") from None
+
+
+QUIET_AND_OFFLINE = {
+    "DO_NOT_TRACK": "1",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "PREFECT_LOGGING_LEVEL": "CRITICAL",  # a failed job is reported in one line by `flows.study`
+    "PREFECT_LOGGING_INTERNAL_LEVEL": "CRITICAL",
+    "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
+    "PREFECT_LOGGING_LOGGERS_PREFECT_FLOW_RUNS_LEVEL": "INFO",  # to the API: what ran where
+    "PREFECT_SERVER_LOGGING_LEVEL": "CRITICAL",
+    "PREFECT_CLI_PROMPT": "false",
+    "PREFECT_CLIENT_MAX_RETRIES": "2",  # of 5: a server that has ended is noticed in seconds, not minutes
+    "DASK_LOGGING__DISTRIBUTED": "critical",
+    "DASK_DISTRIBUTED__DIAGNOSTICS__NVML": "false",
+    "DASK_DISTRIBUTED__ADMIN__LOW_LEVEL_LOG_LENGTH": "10",  # of 1,000 messages a worker, each holding jobs
+}
+"""Defaults for this process and all it starts; a variable that is already set is left alone."""
+
+
+def prepare_environment() -> None:
+    """Sets what Prefect and Dask read when they are imported; call it first."""
+    for name, value in {**QUIET_AND_OFFLINE, "PREFECT_HOME": str(HOME / ".prefect")}.items():
+        os.environ.setdefault(name, value)
+    logging.raiseExceptions = False  # `flows.fanout` reports an API that has ended, in one line

@@ -1,22 +1,22 @@
 """Runs one study and writes its folder of the reports: ``python -m flows.study transfer``.
 
-Finished jobs are kept outside the reports, under a key made of all that they depend on.  So a study that was
+Finished jobs are stored outside the reports, under a key made of all that they depend on.  So a study that was
 interrupted goes on where it was, and a changed parameter costs only the jobs it changes.
 """
 
 import argparse
-import functools
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from flows import command, lock, settings
-from flows.errors import JobsFailedError
-from nst.engine.jobs import Job, Precision
+from flows import processes, settings
+from flows.processes import JobsFailedError
+from nst.engine.jobs import Job
 from nst.engine.results import Result
 from nst.errors import ResultError
 from nst.params import STUDIES
@@ -24,9 +24,10 @@ from nst.params import STUDIES
 if TYPE_CHECKING:
     from tqdm import tqdm
 
-    from flows.cache import Storage
-    from flows.fanout import Order, Submit
-    from flows.worker import Place
+    from flows.fanout import FanOut, Order
+    from flows.services import Services
+    from flows.store import Store
+    from nst.engine.run import Machine
     from nst.params import Params
     from nst.studies import Study
 
@@ -65,100 +66,44 @@ def parse(argv: Sequence[str] | None = None) -> Arguments:
 
 @dataclass
 class Collection:
-    """The results of a study as they come together, from the cache and from workers."""
+    """The results of a study as they come together, from the store and from workers."""
 
     study: "Study"
     params: "Params"
     data: Path
-    storage: "Storage"
+    store: "Store"
     threads: int
-    place: "Callable[[Precision], Place]"
-    """What the workers are, when jobs of this precision run on them."""
+    machine: "Machine"
+    """The kind of machine that jobs run on."""
     results: dict[Job, Result] = field(default_factory=dict)
-    asked: set[Job] = field(default_factory=set)
-    """Jobs that the study has asked for: each has a result, or was told to run."""
-    failed: set[Job] = field(default_factory=set)
+    seen: set[Job] = field(default_factory=set)
+    """Jobs that the study wanted so far: each has a result, or was returned by `missing`."""
 
     def missing(self) -> "list[Order]":
-        """The jobs that have to run now, after taking what the cache holds; each is told only once."""
+        """The jobs that have to run now, after taking what the store holds; each is returned only once."""
         orders = []
-        while jobs := self._new(self.study.jobs(self.params, self.results)):
-            orders += self._take(jobs)
+        while new := [job for job in self.study.jobs(self.params, self.results) if job not in self.seen]:
+            found = [self._order(job) for job in dict.fromkeys(new)]  # finds bad pictures before any job runs
+            self.seen.update(new)
+            orders += [order for order in found if not self._stored(order)]
         return orders
-
-    def more(self, idle: int) -> "list[Order]":
-        """What is missing now; where nothing is, jobs that are likely to be wanted, one for each idle worker.
-
-        After a failure, which will be the study's, nothing is guessed.
-        """
-        orders = self.missing()
-        if orders or self.failed:
-            return orders
-        for job in self._new(self.study.likely(self.params, self.results)):
-            if len(orders) == idle:
-                break
-            orders += self._take([job])
-        return orders
-
-    def run(self, orders: "list[Order]", submit: "Submit", bar: "tqdm[NoReturn]") -> dict[Job, Result]:
-        """Runs these jobs, and those that are wanted as results come.
-
-        Returns the results of all that ran.
-
-        Raises:
-            JobsFailedError: some that are wanted failed; the others have been run and kept.
-        """
-        from flows.fanout import Failure
-
-        new = {}
-        for order, outcome in submit(orders, self.more):
-            if isinstance(outcome, Failure):
-                self.failed.add(order.job)
-                wanted = order.job in self.study.jobs(self.params, self.results)
-                what = "failed" if wanted else "failed, though it may not be wanted"
-                bar.write(f"{what}: {order.job.title}: {outcome.reason}", file=sys.stderr)
-            else:
-                self.results[order.job] = new[order.job] = outcome
-            bar.total = len(self.asked)
-            bar.update(len(self.results) - bar.n)
-        jobs = self.study.jobs(self.params, self.results)
-        if failures := len(self.failed.intersection(jobs)):
-            raise JobsFailedError(
-                f"error: {failures} of {len(jobs)} jobs failed; the others are kept, "
-                "so running this again runs only what is missing"
-            )
-        return new
-
-    def _new(self, jobs: list[Job]) -> list[Job]:
-        return [job for job in dict.fromkeys(jobs) if job not in self.asked]
-
-    def _take(self, jobs: list[Job]) -> "list[Order]":
-        """Asks for these jobs; those that the cache does not hold have to run."""
-        orders = [self._order(job) for job in jobs]  # finds bad pictures before any job runs
-        self.asked.update(jobs)
-        return [order for order in orders if not self._found(order)]
 
     def _order(self, job: Job) -> "Order":
         from flows.fanout import Order
         from nst.engine import run
 
         inputs = run.inputs(job, self.data)
-        place = self.place(job.precision)
-        return Order(job, inputs, place, run.key(job, inputs, place.platform, self.study.ALONE, self.threads))
+        return Order(job, inputs, run.key(job, inputs, self.machine, alone=self.study.ALONE, threads=self.threads))
 
-    def _found(self, order: "Order") -> bool:
-        from flows import cache
-
+    def _stored(self, order: "Order") -> bool:
         try:
-            result = cache.load(self.storage, order.key, order.job)
+            result = self.store.load(order.key, order.job)
         except ResultError as error:
             print(f"{order.job.title}: {error}; it is computed again", file=sys.stderr)
-            cache.discard(self.storage, order.key)
             return False
-        if result is None:
-            return False
-        self.results[order.job] = result
-        return True
+        if result is not None:
+            self.results[order.job] = result
+        return result is not None
 
 
 def run_study(arguments: Arguments, where: settings.Settings) -> None:
@@ -168,57 +113,107 @@ def run_study(arguments: Arguments, where: settings.Settings) -> None:
         NSTError: wrong input, found before any job is run.
         JobsFailedError: some jobs failed.
     """
-    from flows import cache, worker
     from nst import params, studies
     from nst.engine import weights
 
     study = studies.load(arguments.study)
     wanted = studies.resolve(params.load(arguments.params), arguments.reports)
     weights.check(wanted.weights)
+    study.jobs(wanted, {})  # finds what is missing in the parameters
     for original in study.originals(wanted):  # those of later jobs too: found bad now, they cost nothing
         original.read(arguments.data)
-    storage = cache.storage(where.cache)
-    collection = Collection(study, wanted, arguments.data, storage, where.threads, worker.place)
-    with lock.held(f"{arguments.study} of {arguments.reports.resolve()}"):
-        # Workers elsewhere are asked what they are first, as results are filed under it.
-        orders = [] if where.elsewhere else collection.missing()
-        if where.elsewhere or orders:
-            _run_on_cluster(arguments, collection, orders, where)
-        else:
+    from flows import services
+    from flows.store import Store
+
+    store = Store(where.cache)
+    workers = 1 if study.ALONE else where.own_workers
+    with processes.lock(f"{arguments.study} of {arguments.reports.resolve()}"):
+        with services.services(where, workers) as running:
+            from flows import fanout
+
+            machine, names = fanout.find_workers(running.client, where)
+            collection = Collection(study, wanted, arguments.data, store, where.threads, machine)
+            orders = collection.missing()
+            if orders:
+                _run_jobs(arguments, collection, orders, running, where, len(names))
+        if not orders:
             print(f"{arguments.study}: all {len(collection.results)} jobs were finished before", file=sys.stderr)
             write(collection, arguments)
 
 
-def _run_on_cluster(
-    arguments: Arguments, collection: Collection, orders: "list[Order]", where: settings.Settings
+def _run_jobs(
+    arguments: Arguments,
+    collection: Collection,
+    orders: "list[Order]",
+    running: "Services",
+    where: settings.Settings,
+    workers: int,
 ) -> None:
+    """Runs the jobs that are missing in a Prefect flow, then writes the study's folder."""
+    from flows import artifact, fanout
+
+    running.wait_for_api(where)
+    alone = collection.study.ALONE
+    # One batch runs on each worker and one waits there, so that none waits for us; NST_WORKERS may still come.
+    threads = 1 if alone else 2 * max(workers, where.workers or 1)
+    fan_out = fanout.FanOut(running.client, collection.machine, collection.store, where, alone)
+    before = len(collection.results)
+
+    def body() -> None:
+        new = _collect(arguments.study, collection, orders, fan_out, threads)
+        write(collection, arguments)
+        artifact.leave(arguments.study, new, before, arguments.reports)
+
+    fanout.run_flow(arguments.study, body, threads)
+
+
+def _collect(
+    study: str, collection: Collection, orders: "list[Order]", fan_out: "FanOut", threads: int
+) -> dict[Job, Result]:
+    """Runs these jobs and those that are wanted as results come; returns the results of all that ran.
+
+    Raises:
+        JobsFailedError: some failed; the others have been run and stored.
+    """
+    from flows.fanout import Failure
+
+    new: dict[Job, Result] = {}
+    failed = 0
+    first = [orders]  # found already
+
+    def missing() -> "list[Order]":
+        return first.pop() if first else collection.missing()
+
+    with _progress(study, collection) as bar, closing(fan_out.run(missing, threads)) as ended:
+        for order, outcome in ended:
+            if isinstance(outcome, Failure):
+                failed += 1
+                bar.write(f"failed: {order.job.title}: {outcome.reason}", file=sys.stderr)
+            else:
+                collection.results[order.job] = new[order.job] = outcome
+            bar.total = len(collection.seen)
+            bar.update(len(collection.results) - bar.n)
+    if failed:
+        raise JobsFailedError(
+            f"{failed} of {len(collection.seen)} jobs failed; the others are kept, "
+            "so running this again runs only what is missing"
+        )
+    return new
+
+
+def _progress(study: str, collection: Collection) -> "tqdm[NoReturn]":
     from tqdm import tqdm
 
-    from flows import artifact, fanout, sharing
-
-    alone = collection.study.ALONE
-    with sharing.services(where, workers=1 if alone else where.local_workers) as services:
-        crew = fanout.Crew(services, where, collection.storage, alone)
-        if where.elsewhere:
-            collection.place = functools.cache(crew.place)
-            orders = collection.missing()
-
-        def work(submit: "Submit") -> None:
-            with tqdm(
-                desc=arguments.study,
-                unit="job",
-                initial=len(collection.results),
-                total=len(collection.asked),
-                file=sys.stderr,
-                smoothing=0.1,
-                mininterval=0.5 if sys.stderr.isatty() else 20.0,
-                dynamic_ncols=True,
-            ) as bar:
-                new = collection.run(orders, submit, bar)
-            write(collection, arguments)
-            artifact.leave(arguments.study, new, len(collection.results) - len(new), arguments.reports)
-
-        crew.run(arguments.study, work)
+    return tqdm(
+        desc=study,
+        unit="job",
+        initial=len(collection.results),
+        total=len(collection.seen),
+        file=sys.stderr,
+        smoothing=0.1,
+        mininterval=0.5 if sys.stderr.isatty() else 20.0,
+        dynamic_ncols=True,
+    )
 
 
 def write(collection: Collection, arguments: Arguments) -> None:
@@ -241,4 +236,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    command.run(main)
+    processes.run_command(main)

@@ -1,71 +1,51 @@
-"""Runs a command with one Prefect API and one Dask cluster for all its studies.
+"""Runs a command with one Prefect API and one Dask cluster for all its studies: ``python -m flows.up -- dvc repro``.
 
-``python -m flows.up -- dvc repro``
-
-Both start when the first study needs them, and always stop.  Studies run in processes that have nothing to import.  The
-command's exit code is passed on.
+Both start when the first study needs them, and always stop.  The command's exit code is passed on.
 """
 
 import argparse
-import importlib
 import json
 import os
 import re
-import socket
 import subprocess
 import tempfile
-import threading
+import time
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import psutil
 
-from flows import api, command, lending, lock, processes, settings, sharing, warm
+from flows import processes, services, settings
 from nst.errors import NSTError
 
 _LAST_WORDS = 15.0
-"""Seconds that a command gets to end by itself after Ctrl-C."""
+"""Seconds that the command gets to end by itself after Ctrl-C."""
 
 
-@dataclass(frozen=True)
-class Arguments:
-    """What the command line asks for."""
-
-    command: list[str]
-    early: bool
-
-
-def parse(argv: Sequence[str] | None = None) -> Arguments:
-    """Reads the command line."""
+def parse(argv: Sequence[str] | None = None) -> list[str]:
+    """Reads the command line: the command to run."""
     parser = argparse.ArgumentParser(prog="python -m flows.up", description=__doc__)
-    parser.add_argument(
-        "--early", action="store_true", help="import what studies use at once, for a command that may well run some"
-    )
     parser.add_argument("command", nargs="+", metavar="CMD", help="the command and its arguments, after --")
-    return Arguments(**vars(parser.parse_args(argv)))
+    words: list[str] = parser.parse_args(argv).command
+    return words
 
 
-def run(words: Sequence[str], where: settings.Settings, early: bool = False) -> int:
-    """Runs the command, lending it what it asks for, and returns its exit code."""
+def run(words: Sequence[str], where: settings.Settings) -> int:
+    """Runs the command and returns its exit code."""
     with ExitStack() as stack:
-        stack.callback(warm.stop)
-        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="nst-"))
-        line = stack.enter_context(socket.socket(socket.AF_UNIX))
-        path = Path(folder) / "lender"
-        line.bind(str(path))
-        line.listen()
-        line.settimeout(0.2)
-        lender = _Lender(stack, where)
-        environment = {**os.environ, lending.LENDER: str(path), processes.OWNER: str(os.getpid())}
-        child = processes.start(words, env=environment)
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="nst-")))
+        wanted, ready = folder / services.WANTED, folder / services.READY
+        child = processes.start(
+            words, env={**os.environ, settings.SUPERVISOR: str(folder), processes.OWNER: str(os.getpid())}
+        )
         try:
-            if early:
-                warm.start()
             while child.poll() is None:
-                with suppress(TimeoutError):
-                    lender.lend(line.accept()[0])
+                if wanted.exists() and not ready.exists():
+                    answer = _start(where, stack)
+                    ready.with_suffix(".new").write_text(json.dumps(answer))
+                    ready.with_suffix(".new").replace(ready)
+                time.sleep(0.05)
         except processes.Stopped:
             raise
         except KeyboardInterrupt:  # the terminal sends Ctrl-C to the command as well
@@ -77,57 +57,23 @@ def run(words: Sequence[str], where: settings.Settings, early: bool = False) -> 
     return child.returncode if child.returncode >= 0 else 128 - child.returncode
 
 
-class _Lender:
-    """What the commands below borrow, started when the first asks."""
-
-    def __init__(self, stack: ExitStack, where: settings.Settings) -> None:
-        self._stack = stack
-        self._where = where
-        self._server: api.Server | None = None
-        self._services: sharing.Services | None = None
-        self._preparing: threading.Thread | None = None
-
-    def lend(self, borrower: socket.socket) -> None:
-        """Gives a borrower what it asks for."""
-        with borrower, suppress(OSError):  # it may have gone meanwhile
-            borrower.settimeout(_LAST_WORDS)
-            want = borrower.recv(1)
-            if want:
-                self._begin()
-            if want == lending.PROCESS:
-                with suppress(EOFError):
-                    warm.lend(borrower)
-            elif want == lending.SERVICES:
-                borrower.sendall(json.dumps(self._lent()).encode() + b"\n")
-
-    def _begin(self) -> None:
-        """Starts what takes seconds; waits for none of it."""
-        if self._preparing is not None:
-            return
-        warm.start()
-        if not os.environ.get(api.API):
-            self._server = self._stack.enter_context(api.temporary_server())
-        # What jobs are made of: Dask's scheduler will unpack them here.
-        self._preparing = threading.Thread(target=importlib.import_module, args=("flows.fanout",), daemon=True)
-        self._preparing.start()
-
-    def _lent(self) -> dict[str, str]:
-        assert self._preparing is not None, "somebody asked"
-        self._preparing.join()
-        try:
-            if self._services is None:
-                own = sharing.own(self._where, self._where.local_workers, self._server)
-                self._services = self._stack.enter_context(own)
-        except NSTError as error:
-            return {"error": str(error)}
-        return asdict(self._services)
+def _start(where: settings.Settings, stack: ExitStack) -> dict[str, str]:
+    """Starts the services; returns their addresses by variable, or what went wrong as "error"."""
+    try:
+        server = services.start_prefect(stack, {})
+        address = where.dask_address or stack.enter_context(services.dask_cluster(where, where.own_workers))
+        if server:
+            server.wait(where.server_timeout)
+    except NSTError as error:
+        return {"error": str(error)}
+    return {services.API: os.environ[services.API], services.DASK: address}
 
 
 def forget_dead_locks(root: Path) -> None:
     """Removes the locks of a `dvc` that was killed.
 
-    DVC removes them itself, but tells whether their owner lives by its number alone; and numbers come back,
-    above all in containers.
+    DVC removes them itself, but tells whether their owner lives by its number alone; and numbers come back, above all
+    in containers.
     """
     path = root / ".dvc" / "tmp" / "rwlock"
     try:
@@ -150,12 +96,11 @@ def _is_dvc(pid: int) -> bool:
 
 def main() -> int:
     """The command."""
-    arguments = parse()
-    where = settings.load()
-    with lock.held("this checkout"):
+    words, where = parse(), settings.load()
+    with processes.lock("this checkout"):
         forget_dead_locks(settings.ROOT)
-        return run(arguments.command, where, arguments.early)
+        return run(words, where)
 
 
 if __name__ == "__main__":
-    command.run(main)
+    processes.run_command(main)

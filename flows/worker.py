@@ -1,152 +1,126 @@
-"""What a Dask worker knows of itself, and what it loads before it takes jobs."""
+"""What a Dask worker runs: a batch of jobs.  It needs `nst` and this module; neither Prefect nor its API nor the store.
 
-import gc
+Start workers with ``--preload flows.worker``.
+"""
+
+import dataclasses
 import importlib
-import platform
+import json
+import pkgutil
 import signal
-import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-from flows.joining import Joiner
-from flows.settings import GPU_BATCH
+from nst import engine
 from nst.engine import malloc
+from nst.engine.run import Machine, machine
+from nst.errors import NSTError
 
 if TYPE_CHECKING:
-    from nst.engine.jobs import Job, Precision
+    from nst.engine.jobs import Job
     from nst.engine.results import Result
-    from nst.engine.run import Inputs, Platform
+    from nst.engine.run import Inputs
+
+_PREFIX = "nst "
+"""Starts the name of the Dask resource that says what a worker is."""
+_BROKEN = "nst cannot run here: "
+"""Starts it where the worker lacks something."""
 
 
 @dataclass(frozen=True)
-class Place:
-    """What a result depends on beside the job, its pictures and the weights."""
+class Failed:
+    """A batch that could not be run."""
 
-    platform: "Platform"
-    torch: str
-    engine: str
-    """Digest of the code."""
-
-    def __str__(self) -> str:
-        return (
-            f"{self.platform.device} ({self.platform.processor}), {self.platform.precision}, "
-            f"torch {self.torch}, code {self.engine[:8]}"
-        )
+    reason: str
+    """One line."""
+    worker: str
+    """Address of the worker that tried."""
+    may_pass: bool
+    """Whether trying again makes sense: what the engine raises on purpose would only come again."""
 
 
-def place(precision: "Precision") -> Place:
-    """This process's."""
-    import torch
+def resource(kind: Machine) -> str:
+    """The Dask resource that workers of this kind offer, one each, and that each batch takes.
 
-    from nst.engine import run
-
-    # Plain text, as Dask's scheduler unpacks it and torch's own class would have it import torch.
-    return Place(run.platform(precision), str(torch.__version__), run.engine_digest())
-
-
-class Given(NamedTuple):
-    """A job and how to run it."""
-
-    job: "Job"
-    inputs: "Inputs"
-    threads: int
-    warm_up: bool
-
-
-def run(given: Given, batch: int | None) -> "Result":
-    """The job's result, together with jobs of its kind that other threads of this process hold.
-
-    Args:
-        batch: the most jobs to run together, if that was set.
+    So Dask's scheduler gives a batch to workers of one kind alone, and one batch to a worker at a time.
     """
-    from nst.engine import batches
-
-    kind = batches.kind(given.job, given.inputs.shape)
-    return _together(given, (kind, given.threads, given.warm_up), lambda: batch or _fitting(given))
+    return _PREFIX + json.dumps(dataclasses.asdict(kind), sort_keys=True)
 
 
-def _fitting(given: Given) -> int:
-    """Jobs like this one that run together: on a GPU as many as its free memory is good for, on a CPU one."""
-    import torch
-
-    from nst.engine import images, memory
-    from nst.engine.run import platform
-
-    where = platform(given.job.precision)
-    if where.device != "cuda":
-        return 1
-    free = torch.cuda.mem_get_info()[0] + torch.cuda.memory_reserved() - torch.cuda.memory_allocated()
-    width, height = images.png_size(given.inputs.shape)
-    return memory.fitting(given.job, height, width, where.precision, free, most=GPU_BATCH)
+def machine_of(resources: Mapping[str, float]) -> Machine | str:
+    """What a worker with these resources is, or why it cannot run jobs."""
+    for name in resources:
+        if name.startswith(_BROKEN):
+            return name.removeprefix("nst ")
+        if name.startswith(_PREFIX):
+            with suppress(TypeError):  # a worker of another version, which has other fields
+                return Machine(**json.loads(name.removeprefix(_PREFIX)))
+    return "it was started without --preload flows.worker, or with another version of it"
 
 
-def _run_batch(batch: Sequence[Given]) -> "Sequence[Result]":
-    from nst.engine.run import run_jobs
+def dask_setup(worker: Any) -> None:
+    """Called by Dask when the worker starts, before the scheduler hears of it.
 
-    jobs, inputs, (threads, *_), (warm_up, *_) = zip(*batch, strict=True)
-    return run_jobs(jobs, inputs, threads=threads, warm_up=warm_up)
+    All code is imported now, so that the worker stays what it says it is, whatever happens to the checkout.  Ctrl-C,
+    which a terminal sends to every process, is left to the process that runs the study.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        malloc.keep_freed_memory()
+        import_engine()
+        offer = {resource(machine()): 1.0}
+    except Exception as error:  # Dask would log it and start the worker all the same
+        offer = {_BROKEN + " ".join(f"{type(error).__name__}: {error}".split()): 1.0}
+    worker.state.total_resources.update(offer)
+    worker.state.available_resources.update(offer)
 
 
-_together = Joiner(_run_batch)
+def import_engine() -> None:
+    """Imports all that jobs need."""
+    for module in pkgutil.iter_modules(engine.__path__, "nst.engine."):
+        importlib.import_module(module.name)
+    importlib.import_module("torchmetrics.functional.image")
 
 
-def name() -> str:
-    """This worker's, for people: machine and Dask address."""
+def run_batch(
+    jobs: "Sequence[Job]", inputs: "Sequence[Inputs]", threads: int, warm_up: bool
+) -> "list[Result] | Failed":
+    """Runs the jobs as one batch.  Errors are returned, as not every exception survives the way back."""
     from distributed import get_worker
 
-    node = platform.node()
-    with suppress(ValueError):  # not in a worker
-        return f"{node} {get_worker().address}"
-    return node
+    address = str(get_worker().address)
+    try:
+        results = _run(jobs, inputs, threads, warm_up)
+    except Exception as error:
+        text = " ".join(str(error).split())
+        expected = isinstance(error, NSTError)
+        return Failed(text if expected else f"{type(error).__name__}: {text}", address, may_pass=not expected)
+    return [
+        dataclasses.replace(
+            result,
+            environment=dataclasses.replace(result.environment, worker=f"{result.environment.worker} {address}"),
+        )
+        for result in results
+    ]
 
 
-MODULES = (
-    "flows.fanout", "prefect.task_engine", "nst.engine.run", "nst.engine.init", "nst.engine.objective",
-    "nst.engine.optimize", "nst.engine.metrics", "torchmetrics.functional.image",
-)  # fmt: skip
-"""What every job needs."""
+def _run(jobs: "Sequence[Job]", inputs: "Sequence[Inputs]", threads: int, warm_up: bool) -> "list[Result]":
+    """Where a batch does not fit into the GPU's memory, its halves are run one after the other."""
+    import torch
 
+    from nst.engine.run import run_jobs
 
-def load(modules: Sequence[str]) -> None:
-    """Imports modules that stay."""
-    gc.disable()  # looking for garbage in them, now and later, is for nothing
-    for module in modules:
-        importlib.import_module(module)
-    gc.freeze()
-    gc.enable()
-
-
-def dask_setup(_worker: Any) -> None:
-    """Loads what every job needs, for some seconds in which the others start as well, so that no job waits for it.
-
-    Dask has workers give memory back at once (MALLOC_TRIM_THRESHOLD_ = 64 KiB), which made an iteration half as long
-    again (192 px: 118 ms, not 77); that is undone.  Ctrl-C, which a terminal sends to every process, is left to the one
-    that runs the study.
-    """
-    malloc.keep_freed_memory()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    load(MODULES)
-    threading.Thread(target=_warm_up, name="warm up", daemon=True).start()
-
-
-def _warm_up() -> None:
-    """Has the weights read and the networks laid out, or a GPU woken, while the study is finding its first job."""
-    with suppress(Exception):  # what is wrong here will be wrong for the first real job too, which can tell
-        run(small_job(), batch=1)
-
-
-def small_job() -> Given:
-    """A job that nobody wants the result of: a few pixels, one iteration, the networks of optimising and of metrics."""
-    from PIL import Image
-
-    from nst.engine import images
-    from nst.engine.run import Inputs
-    from nst.params import Settings
-
-    png = images.to_png(Image.radial_gradient("L").resize((32, 32)).convert("RGB"))
-    job = Settings.model_validate({"size": 32, "iterations": 1}).job(
-        "transfer", content="none", style="none", content_layers=("conv4_2",), style_layers=("conv5_1",)
-    )
-    return Given(job, Inputs(png, png), threads=1, warm_up=False)
+    try:
+        return run_jobs(jobs, inputs, threads=threads, warm_up=warm_up)
+    except torch.OutOfMemoryError:
+        if len(jobs) == 1:
+            raise
+    # Behind the `except` nothing refers to the failed batch's tensors any more, so their memory can be freed.
+    torch.cuda.empty_cache()
+    half = len(jobs) // 2
+    return [
+        *_run(jobs[:half], inputs[:half], threads, warm_up),
+        *_run(jobs[half:], inputs[half:], threads, warm_up),
+    ]

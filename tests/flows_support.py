@@ -16,8 +16,24 @@ from typing import Any
 import psutil
 import yaml
 
+from nst.engine.jobs import Job
+from nst.engine.results import Environment, Quality, Result, Timing
+
 ROOT = Path(__file__).resolve().parent.parent
-UNSET = ("NST_OWNER", "NST_LENDER", "DVC_STAGE", "DVC_ROOT", "MAKEFLAGS", "MAKELEVEL")
+UNSET = ("NST_OWNER", "NST_SUPERVISOR", "DVC_STAGE", "DVC_ROOT", "MAKEFLAGS", "MAKELEVEL")
+
+
+def make_result(job: Job, loss: float = 2.0) -> Result:
+    """A result that nobody computed."""
+    return Result(
+        job=job,
+        png=b"a picture",
+        frames=(),
+        losses=(loss, 1.0),
+        quality=Quality(0.5, 0.25, 0.2, 0.1, 12.0, 0.5, 1.0),
+        timing=Timing(1.5, 0.0, 1.75, 0.25, 2, 2, 100.0, (0.0, 1.5)),
+        environment=Environment("cpu", "float32", 1, "2.14.1", "0" * 64, "here"),
+    )
 
 
 @dataclass(frozen=True)

@@ -1,137 +1,31 @@
-"""Tests of what runs studies, part by part: the store of finished jobs, processes, the fan-out."""
+"""Tests of what runs studies, part by part: processes, settings, services, workers."""
 
-import base64
 import dataclasses
-import importlib.util
-import io
-import json
 import os
-import pickle
-import re
 import signal
-import sqlite3
-import ssl
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import closing, redirect_stderr
+from collections.abc import Iterator, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import ClassVar
 
 import pytest
+import torch
 from engine_support import make_job
-from flows_support import ROOT, alive, family, wait_for
-from tqdm import tqdm
+from flows_support import ROOT, alive, family, make_result, wait_for
 
-from flows import api, cache, cluster, database, processes, settings, sharing, study, worker
-from flows.errors import ClusterError, JobsFailedError
+from flows import processes, services, settings, study, worker
+from flows.processes import ClusterError
+from flows.store import Store
 from nst import params, studies
+from nst.engine import run
 from nst.engine.jobs import Job
-from nst.engine.layers import layer_number, window
-from nst.engine.results import Environment, Quality, Result, Timing
 from nst.engine.run import Inputs
-from nst.errors import ResultError
 
-api.prepare_environment()
-
-
-def make_result(job: Job) -> Result:
-    return Result(
-        job=job,
-        png=b"a picture",
-        frames=(),
-        losses=(2.0, 1.0),
-        quality=Quality(0.5, 0.25, 0.2, 0.1, 12.0, 0.5, 1.0),
-        timing=Timing(1.5, 0.0, 1.75, 0.25, 2, 2, 100.0, (0.0, 1.5)),
-        environment=Environment("cpu", "float32", 1, "2.14.1", "0" * 64, "here"),
-    )
-
-
-class TestStore:
-    """One file for each finished job."""
-
-    def test_gives_back_what_was_stored(self, tmp_path: Path) -> None:
-        job = make_job()
-        cache.store(cache.storage(str(tmp_path)), "key", make_result(job).to_dict())
-        assert cache.load(cache.storage(str(tmp_path)), "key", job) == make_result(job)
-        assert cache.load(cache.storage(str(tmp_path)), "another", job) is None
-        assert [path.name for path in tmp_path.iterdir()] == ["key.json"]
-
-    @pytest.mark.parametrize("kept", [0, 1, 100, -1])
-    def test_notices_a_cut_file(self, tmp_path: Path, kept: int) -> None:
-        cache.store(cache.storage(str(tmp_path)), "key", make_result(make_job()).to_dict())
-        path = tmp_path / "key.json"
-        path.write_bytes(path.read_bytes()[:kept])
-        with pytest.raises(ResultError):
-            cache.load(cache.storage(str(tmp_path)), "key", make_job())
-
-    def test_notices_an_altered_number(self, tmp_path: Path) -> None:
-        cache.store(cache.storage(str(tmp_path)), "key", make_result(make_job()).to_dict())
-        path = tmp_path / "key.json"
-        text = path.read_text()
-        assert "12.0" in text
-        path.write_text(text.replace("12.0", "13.0"))
-        with pytest.raises(ResultError, match="checksum"):
-            cache.load(cache.storage(str(tmp_path)), "key", make_job())
-
-    def test_notices_another_jobs_file(self, tmp_path: Path) -> None:
-        cache.store(cache.storage(str(tmp_path)), "key", make_result(make_job(seed=1)).to_dict())
-        with pytest.raises(ResultError, match="another job"):
-            cache.load(cache.storage(str(tmp_path)), "key", make_job())
-
-    def test_never_unpickles(self, tmp_path: Path) -> None:
-        trap = tmp_path / "sprung"
-
-        class Trap:
-            def __reduce__(self) -> tuple[object, tuple[str]]:
-                return os.mkdir, (str(trap),)
-
-        text = base64.encodebytes(pickle.dumps(Trap())).decode()
-        record = {"metadata": {"serializer": {"type": "pickle"}}, "result": text}
-        (tmp_path / "key.json").write_text(json.dumps(record))
-        with pytest.raises(ResultError, match="another serializer"):
-            cache.load(cache.storage(str(tmp_path)), "key", make_job())
-        from prefect.results import ResultStore
-
-        folder = cache.ResultFolder(basepath=str(tmp_path))
-        store = ResultStore(result_storage=folder, serializer=cache.SERIALIZER)  # as a worker reads it
-        assert not store.exists("key.json")
-        assert not trap.exists()
-
-    def test_leaves_nothing_half_written(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        def full(_handle: int) -> None:
-            raise OSError(28, "No space left on device")
-
-        monkeypatch.setattr(os, "fsync", full)
-        with pytest.raises(OSError, match="No space"):
-            cache.store(cache.storage(str(tmp_path)), "key", make_result(make_job()).to_dict())
-        assert list(tmp_path.iterdir()) == []
-
-
-class TestBucket:
-    """The same by URL; `memory` is fsspec's own file system."""
-
-    def test_gives_back_what_was_stored(self) -> None:
-        job, bucket = make_job(), cache.storage("memory://studies/jobs")
-        assert cache.load(bucket, "key", job) is None
-        cache.store(bucket, "key", make_result(job).to_dict())
-        assert cache.load(bucket, "key", job) == make_result(job)
-        cache.discard(bucket, "key")
-        assert cache.load(bucket, "key", job) is None
-
-    def test_notices_a_cut_file_and_another_serializer(self) -> None:
-        bucket = cache.storage("memory://studies/jobs")
-        for content in (b"{", b'{"metadata": {"serializer": {"type": "pickle"}}, "result": ""}'):
-            bucket.write_path("key.json", content)
-            with pytest.raises(ResultError):
-                cache.load(bucket, "key", make_job())
-
-    def test_names_a_url_that_nothing_can_reach(self) -> None:
-        with pytest.raises(ClusterError, match=r"^NST_CACHE = 'nonsense://here': "):
-            cache.storage("nonsense://here")
+settings.prepare_environment()
 
 
 class TestProcesses:
@@ -188,28 +82,8 @@ class TestProcesses:
         assert not alive(members)
 
 
-class TestDatabase:
-    """The empty database that Prefect's server starts from."""
-
-    def test_is_made_by_prefect_and_laid_out_once(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(sys, "prefix", str(tmp_path / "venv"))
-        home = tmp_path / "home"
-        home.mkdir()
-        database.lay_out(home)
-        assert not list(home.iterdir())  # none was made: Prefect will
-        database.main()
-        database.lay_out(home)
-        found = home / "prefect.db"
-        with closing(sqlite3.connect(found)) as connection:
-            assert connection.execute("SELECT count(*) FROM alembic_version").fetchone() == (1,)
-            assert connection.execute("SELECT count(*) FROM flow_run").fetchone() == (0,)
-        found.write_text("in use")
-        database.lay_out(home)
-        assert found.read_text() == "in use"
-
-
 class TestUp:
-    """The lender of services."""
+    """The supervisor of `make repro`."""
 
     def up(self, *command: str) -> "subprocess.CompletedProcess[str]":
         words = [sys.executable, "-m", "flows.up", "--", *command]
@@ -237,7 +111,7 @@ class TestSettings:
     def test_reads_the_environment(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("NST_WORKERS", "3")
         monkeypatch.setenv("NST_CACHE", "/somewhere")
-        assert settings.load().local_workers == 3
+        assert settings.load().own_workers == 3
         assert settings.load().cache == "/somewhere"
 
     def test_says_which_variable_is_wrong(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -257,8 +131,6 @@ class TestSettings:
         "dask_address": "tcp://127.0.0.1:9",
         "cluster": "slurm",
         "cluster_options": '{"queue": "gpu"}',
-        "resources": '{"GPU": 1}',
-        "in_flight": "3",
         "retries": "0",
         "retry_delay": "9",
         "cache": "/nowhere",
@@ -268,17 +140,16 @@ class TestSettings:
     """A value for each but the threads of a job, which change the last bits."""
 
     def keys(self, data: Path) -> list[str]:
-        """What the transfer study's results are filed under."""
+        """What the transfer study's results are stored under."""
         where = settings.load()
         wanted = params.load(ROOT / "params.yaml")
-        storage = cache.storage(where.cache)
-        collection = study.Collection(studies.load("transfer"), wanted, data, storage, where.threads, worker.place)
+        here = run.machine()
+        collection = study.Collection(studies.load("transfer"), wanted, data, Store(where.cache), where.threads, here)
         return [order.key for order in collection.missing()]
 
-    def test_no_setting_changes_what_results_are_filed_under(
+    def test_no_setting_changes_what_results_are_stored_under(
         self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, data: Path
     ) -> None:
-        monkeypatch.setenv("NST_CACHE", str(tmp_path))  # with nothing in it
         keys = self.keys(data)
         assert len(set(keys)) == 176
         for name, value in self.OTHERS.items():
@@ -289,95 +160,54 @@ class TestSettings:
         assert not set(self.keys(data)) & set(keys)
         assert {*self.OTHERS, "threads"} == set(settings.Settings.model_fields)
 
+    def test_says_the_same_to_commands_elsewhere(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        for name, value in {**self.OTHERS, "threads": "2"}.items():
+            monkeypatch.setenv(f"NST_{name.upper()}", value)
+        here = settings.load()
+        for name, value in here.environment().items():
+            monkeypatch.setenv(name, value)
+        assert settings.load() == here
 
-class TestCollection:
-    """Which jobs of the synthesis study run, and when; the results are made up."""
+    def test_an_experiment_in_a_copy_uses_the_checkouts_own_settings_and_store(self, tmp_path: Path) -> None:
+        (tmp_path / ".env").write_text("NST_RETRIES=7\n")
+        copy = tmp_path / ".dvc" / "tmp" / "exps" / "standalone" / "copy"
+        copy.mkdir(parents=True)
+        for package in ("flows", "nst"):
+            (copy / package).symlink_to(ROOT / package)
+        (copy / "flows").unlink()
+        (copy / "flows").mkdir()
+        for name in ("__init__.py", "settings.py"):
+            (copy / "flows" / name).write_bytes((ROOT / "flows" / name).read_bytes())
+        code = "from flows import settings as s; w = s.load(); print(w.retries, w.cache)"
+        told = subprocess.run([sys.executable, "-c", code], cwd=copy, capture_output=True, text=True, check=True).stdout
+        assert told.split() == ["7", str(tmp_path / ".cache" / "jobs")]
 
-    GUESS = 12
-    """The first job after the 11 windows."""
+    @pytest.mark.parametrize(
+        ("visible", "expected"), [("", []), ("-1", []), ("3", ["3"]), ("0,2", ["0", "2"]), (None, ["0", "1"])], ids=str
+    )
+    def test_which_gpus_there_are(
+        self, monkeypatch: pytest.MonkeyPatch, visible: str | None, expected: list[str]
+    ) -> None:
+        monkeypatch.setattr(Path, "glob", lambda *_: iter([Path("/dev/nvidia1"), Path("/dev/nvidia0")]))
+        if visible is None:
+            monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+        else:
+            monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+        assert settings.gpus() == expected
 
-    def run(
-        self, data: Path, folder: Path, best: int, failing: Collection[int] = ()
-    ) -> tuple[study.Collection, list[Job], str]:
-        """Runs what is missing in `folder`, when the window with this first layer is the best.
 
-        Two workers are played: when one job is left, there is an idle one.
+class TestDatabase:
+    """Two servers never share one SQLite file."""
 
-        Returns also the jobs in the order they ran, and what was said.
-        """
-        from flows import fanout
-
-        storage = cache.storage(str(folder))
-        wanted = params.load(ROOT / "params.yaml")
-        collection = study.Collection(studies.load("synthesis"), wanted, data, storage, 1, worker.place)
-        ran: list[Job] = []
-
-        def submit(orders: Sequence[fanout.Order], more: fanout.More) -> Iterator[tuple[fanout.Order, fanout.Outcome]]:
-            left = list(orders)
-            while left:
-                left += more(1 if len(left) == 1 else 0)
-                order = left.pop(0)
-                ran.append(order.job)
-                if len(ran) in failing:
-                    yield order, fanout.Failure(order.job, "a reason")
-                else:
-                    result = make_result(order.job)
-                    distance = 0.1 * abs(layer_number(order.job.style_layers[0]) - best)
-                    quality = dataclasses.replace(result.quality, style_distance=distance)
-                    result = dataclasses.replace(result, quality=quality)
-                    cache.store(storage, order.key, result.to_dict())
-                    yield order, result
-                left += more(0)
-
-        said = io.StringIO()
-        with redirect_stderr(said), tqdm(file=io.StringIO()) as bar:
-            try:
-                collection.run(collection.missing(), submit, bar)
-            except JobsFailedError as error:
-                said.write(str(error))
-        assert len(ran) == len(set(ran))
-        assert bar.n == len(collection.results) == bar.total - len(failing)
-        return collection, ran, said.getvalue()
-
-    def wanted(self, collection: study.Collection) -> list[Job]:
-        """Those of the tables."""
-        return collection.study.jobs(collection.params, collection.results)
-
-    def test_a_right_guess_is_one_of_the_jobs_that_are_wanted_later(self, data: Path, tmp_path: Path) -> None:
-        collection, ran, said = self.run(data, tmp_path, best=3)
-        assert len(ran) == 14
-        assert set(ran) == set(self.wanted(collection))
-        assert window(ran[self.GUESS - 1].style_layers) == "3-7"
-        assert said == ""
-
-    def test_a_wrong_guess_is_one_job_more_that_is_in_no_table(self, data: Path, tmp_path: Path) -> None:
-        collection, ran, said = self.run(data, tmp_path, best=11)
-        assert len(ran) == 15
-        assert set(ran) - set(self.wanted(collection)) == {ran[self.GUESS - 1]}
-        assert set(ran) == set(collection.results)
-        assert said == ""
-
-    def test_a_wrong_guess_may_fail(self, data: Path, tmp_path: Path) -> None:
-        collection, ran, said = self.run(data, tmp_path, best=11, failing=[self.GUESS])
-        assert set(self.wanted(collection)) == set(ran) - {ran[self.GUESS - 1]}
-        assert re.fullmatch(r"failed, though it may not be wanted: synthesize .*: a reason\n", said)
-
-    def test_a_right_guess_that_failed_is_not_tried_again(self, data: Path, tmp_path: Path) -> None:
-        collection, ran, said = self.run(data, tmp_path, best=3, failing=[self.GUESS])
-        assert set(ran) == set(self.wanted(collection))
-        assert re.fullmatch(r"failed: synthesize .*: a reason\nerror: 1 of 14 jobs failed; .*", said)
-
-    def test_after_a_failure_nothing_is_guessed(self, data: Path, tmp_path: Path) -> None:
-        _, ran, said = self.run(data, tmp_path, best=3, failing=[5])
-        assert len(ran) == 11
-        assert re.fullmatch(r"failed: synthesize .*: a reason\nerror: 1 of 11 jobs failed; .*", said)
-
-    def test_a_guess_that_was_finished_before_does_not_run_again(self, data: Path, tmp_path: Path) -> None:
-        _, whole, _ = self.run(data, tmp_path, best=3)
-        min(tmp_path.iterdir(), key=lambda path: path.stat().st_mtime_ns).unlink()
-        collection, ran, _ = self.run(data, tmp_path, best=3)
-        assert ran == whole[:1]
-        assert set(collection.results) == set(whole)
+    def test_a_second_server_has_its_own(self, tmp_path: Path) -> None:
+        with services._database(tmp_path) as first:
+            first.write_text("")
+            with services._database(tmp_path) as second:
+                assert second != first
+                assert second.exists()
+        assert [path.name for path in tmp_path.iterdir()] == ["prefect.db"]
+        with services._database(tmp_path) as again:
+            assert again == first
 
 
 class TestClusters:
@@ -386,89 +216,140 @@ class TestClusters:
     def test_the_batch_script(self) -> None:
         options = {"queue": "gpu", "walltime": "02:00:00", "job_extra_directives": ["--gres=gpu:1"]}
         options |= {"worker_extra_args": ["--lifetime", "110m"], "scheduler_options": {"host": "127.0.0.1"}}
-        where = settings.Settings(cluster="slurm", cluster_options=options, resources={"GPU": 1}, threads=3)
-        with cluster.start(where, 0) as started:
+        where = settings.Settings(cluster="slurm", cluster_options=options, threads=3)
+        started = services._slurm(where, 0)
+        try:
             script = started.job_script()
+        finally:
+            started.close()
         for line in ("#SBATCH -p gpu", "#SBATCH -t 02:00:00", "#SBATCH --gres=gpu:1", "#SBATCH --cpus-per-task=3"):
             assert line in script
-        assert "export OMP_NUM_THREADS=3" in script
-        assert script.count("--nthreads") == 2  # Dask's own, then ours, which wins: one job at a time
-        assert "--nthreads 1 --preload flows.worker --resources 'GPU=1' --lifetime 110m" in script
+        assert script.count("--nthreads") == 2  # Dask's own, then ours, which wins: one batch at a time
+        assert "--nthreads 1 --preload flows.worker --lifetime 110m" in script
 
     def test_leaves_dasks_own_settings_in_force(self) -> None:
         """In a process that has not imported Dask's scheduler before, as `flows.up`."""
-        code = "import dask; from flows import cluster, settings\n"
-        code += "with cluster.own_cluster(settings.Settings(), 0): dask.config.get('distributed.scheduler.bandwidth')\n"
+        code = "import dask; from flows import services, settings\n"
+        code += (
+            "with services.dask_cluster(settings.Settings(), 1): dask.config.get('distributed.scheduler.bandwidth')\n"
+        )
         code += "dask.config.get('distributed.scheduler.bandwidth')"
         subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, timeout=60)
 
     def test_a_machine_without_a_batch_system(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("PATH", "/nowhere")
-        with pytest.raises(ClusterError, match="there is no sbatch on this machine"):
-            cluster.start(settings.Settings(cluster="slurm"), 1)
+        with (
+            pytest.raises(ClusterError, match="there is no sbatch on this machine"),
+            services.dask_cluster(settings.Settings(cluster="slurm"), 1),
+        ):
+            pass
 
     def test_options_that_the_cluster_does_not_take(self) -> None:
-        where = settings.Settings(cluster_options={"n_workres": 3})
-        with pytest.raises(ClusterError, match=r"^NST_CLUSTER=local with NST_CLUSTER_OPTIONS=.*n_workres"):
-            cluster.start(where, 1)
+        where = settings.Settings(cluster="slurm", cluster_options={"n_workres": 3})
+        with (
+            pytest.raises(ClusterError, match=r"^NST_CLUSTER=slurm with NST_CLUSTER_OPTIONS=.*n_workres"),
+            services.dask_cluster(where, 0),
+        ):
+            pass
 
-    @pytest.mark.skipif(bool(importlib.util.find_spec("dask_cuda")), reason="dask-cuda is installed")
-    def test_a_package_that_is_not_installed(self) -> None:
-        with pytest.raises(ClusterError, match=r"^NST_CLUSTER=cuda: No module named 'dask_cuda': see docs/cluster.md$"):
-            cluster.start(settings.Settings(cluster="cuda"), 1)
+    def test_each_worker_has_its_share_of_the_memory(self) -> None:
+        from distributed.system import MEMORY_LIMIT
+
+        assert services._share_of_memory(settings.Settings(), 3) == MEMORY_LIMIT // 3
+        assert services._share_of_memory(settings.Settings(memory_limit="3GB"), 3) == "3GB"
+        assert services._share_of_memory(settings.Settings(memory_limit="0"), 3) is None
 
 
 class TestWorkers:
-    """A worker of another kind than the one that results are filed under does not take the job."""
+    """What a worker says of itself, and how it runs a batch."""
 
-    @pytest.mark.parametrize("other", [{"torch": "0.1"}, {"engine": "other code"}], ids=str)
-    def test_of_another_version(self, other: dict[str, str]) -> None:
+    def test_says_what_it_is(self) -> None:
+        here = run.machine()
+        assert worker.machine_of({"GPU": 1.0, worker.resource(here): 1.0}) == here
+        other = dataclasses.replace(here, engine="other code")
+        assert worker.resource(other) != worker.resource(here)
+
+    def test_says_why_it_cannot_run_jobs(self) -> None:
+        assert "--preload flows.worker" in str(worker.machine_of({"GPU": 1.0}))
+        assert "another version" in str(worker.machine_of({'nst {"field": "of another version"}': 1.0}))
+        broken = str(worker.machine_of({"nst cannot run here: ImportError: No module named 'torch'": 1.0}))
+        assert broken == "cannot run here: ImportError: No module named 'torch'"
+
+    def test_a_batch_that_does_not_fit_is_halved_with_nothing_kept(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The stand-in holds a large tensor while it fails, as the failed batch of a GPU would."""
+        import gc
+        import weakref
+
+        jobs = [make_job(seed=seed) for seed in range(5)]
+        sizes: list[int] = []
+        held: list[weakref.ref[torch.Tensor]] = []
+
+        def run_jobs(batch: Sequence[Job], inputs: Sequence[Inputs], **_: object) -> list[object]:
+            assert not [ref for ref in held if ref() is not None], "a failed batch is still in memory"
+            sizes.append(len(batch))
+            if len(batch) > 2:
+                tensor = torch.zeros(1000)
+                held.append(weakref.ref(tensor))
+                raise torch.OutOfMemoryError("too large")
+            return [make_result(job) for job in batch]
+
+        monkeypatch.setattr(run, "run_jobs", run_jobs)
+        gc.disable()  # only references count
+        try:
+            results = worker._run(jobs, [Inputs(None, None)] * 5, threads=1, warm_up=False)
+        finally:
+            gc.enable()
+        assert [result.job for result in results] == jobs
+        assert sizes == [5, 2, 3, 1, 2]
+
+    def test_a_job_that_does_not_fit_alone_is_an_error(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def run_jobs(*_: object, **__: object) -> list[object]:
+            raise torch.OutOfMemoryError("too large")
+
+        monkeypatch.setattr(run, "run_jobs", run_jobs)
+        with pytest.raises(torch.OutOfMemoryError):
+            worker._run([make_job(), make_job(seed=1)], [Inputs(None, None)] * 2, threads=1, warm_up=False)
+
+
+class TestBatches:
+    """How the driver groups jobs."""
+
+    def test_are_the_same_for_the_same_jobs_whatever_their_order(self, data: Path) -> None:
         from flows import fanout
 
-        job, here = make_job(), worker.place("auto")
-        order = fanout.Order(job, Inputs(None, None), dataclasses.replace(here, **other), "key")
-        with pytest.raises(fanout.WorkerError, match=r"^worker .* is .*; results are kept for .*"):
-            fanout.run_one(job.title, order, threads=1, alone=False, batch=None)
+        jobs = [make_job(seed=seed, content_layers=(layer,)) for layer in ("conv2_1", "conv4_1") for seed in range(5)]
+        orders = [fanout.Order(job, run.inputs(job, data), str(number)) for number, job in enumerate(jobs)]
 
-    def test_with_another_precision(self) -> None:
-        from flows import fanout
+        def batches(orders: list[fanout.Order]) -> list[list[str]]:
+            where = settings.Settings(batch=2)
+            fan_out = fanout.FanOut(None, run.machine(), Store("memory://nothing"), where, alone=False)
+            return [[order.key for order in batch] for batch in fan_out._group(orders)]
 
-        job, here = make_job(), worker.place("auto")
-        platform = dataclasses.replace(here.platform, precision="other")
-        order = fanout.Order(job, Inputs(None, None), dataclasses.replace(here, platform=platform), "key")
-        with pytest.raises(fanout.WorkerError, match="let all workers be of one kind"):
-            fanout.run_one(job.title, order, threads=1, alone=False, batch=None)
-
-    def test_the_job_that_warms_up_runs(self) -> None:
-        result = worker.run(worker.small_job(), batch=1)
-        assert result.quality.style_distance is not None
-        assert result.quality.ssim is not None
+        found = batches(orders)
+        assert sorted(key for batch in found for key in batch) == sorted(order.key for order in orders)
+        assert [len(batch) for batch in found] == [2, 2, 1, 2, 2, 1]
+        assert batches(orders) == found
 
 
 class TestAddresses:
     """Services given by address that do not answer."""
 
-    def test_names_an_api_that_does_not_answer(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
-        with pytest.raises(ClusterError, match=r"http://127.0.0.1:9/api does not answer"):
-            api.check_given()
+    def test_names_an_api_that_does_not_answer(self) -> None:
+        code = "from flows import services, settings; settings.prepare_environment()\n"
+        code += "try: services.Services(None, None).wait_for_api(settings.load())\n"
+        code += "except services.ClusterError as error: print(error)"
+        environment = {**os.environ, services.API: "http://127.0.0.1:9/api"}
+        done = subprocess.run(
+            [sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True, check=True
+        )
+        assert "http://127.0.0.1:9/api does not answer" in done.stdout
 
-    def test_workers_elsewhere_need_an_api_that_they_can_reach(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.delenv("PREFECT_API_URL", raising=False)
-        # What is asked for the address is whether it answers; a name of this machine that is not loopback will do.
-        monkeypatch.setattr(cluster, "check_given", lambda where: where.dask_address)
-        where = settings.Settings(dask_address="tcp://10.0.0.1:8786")
+    def test_names_a_scheduler_that_does_not_answer(self) -> None:
         with (
-            pytest.raises(ClusterError, match="set PREFECT_API_URL to a server that they can reach"),
-            sharing.own(where, 1),
+            pytest.raises(ClusterError, match=r"no Dask scheduler answers at tcp://127.0.0.1:9"),
+            services._client("tcp://127.0.0.1:9", settings.Settings(cluster_timeout=1)),
         ):
             pass
-
-    def test_names_a_scheduler_that_does_not_answer(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setenv("NST_DASK_ADDRESS", "tcp://127.0.0.1:9")
-        monkeypatch.setenv("NST_CLUSTER_TIMEOUT", "1")
-        with pytest.raises(ClusterError, match=r"no Dask scheduler answers at tcp://127.0.0.1:9"):
-            cluster.check_given(settings.load())
 
 
 class Answering(BaseHTTPRequestHandler):
@@ -484,7 +365,7 @@ class Answering(BaseHTTPRequestHandler):
 
 
 class TestHealth:
-    """A Prefect API that is busy is not one that is gone."""
+    """A Prefect API that is busy is not one that has ended."""
 
     @pytest.fixture
     def server(self) -> Iterator[ThreadingHTTPServer]:
@@ -494,44 +375,19 @@ class TestHealth:
             yield server
             server.shutdown()
 
+    def health(self, port: int) -> services.Health:
+        from prefect.settings import PREFECT_API_REQUEST_TIMEOUT, PREFECT_API_URL, temporary_settings
+
+        changes = {PREFECT_API_URL: f"http://127.0.0.1:{port}/api", PREFECT_API_REQUEST_TIMEOUT: 2.0}
+        with temporary_settings(changes):
+            return services.health()
+
     def test_of_what_answers(self, server: ThreadingHTTPServer) -> None:
-        url = f"http://127.0.0.1:{server.server_port}/api"
-        assert api.health(url) is api.Health.GOOD
+        assert self.health(server.server_port) is services.Health.GOOD
         server.status = 503  # type: ignore[attr-defined]
-        assert api.health(url) is api.Health.BUSY
-        server.status, server.delay = 200, 6.0  # type: ignore[attr-defined]
-        assert api.health(url) is api.Health.BUSY
+        assert self.health(server.server_port) is services.Health.BUSY
+        server.status, server.delay = 200, 4.0  # type: ignore[attr-defined]
+        assert self.health(server.server_port) is services.Health.BUSY
 
     def test_of_what_does_not(self) -> None:
-        assert api.health(f"http://127.0.0.1:{api.free_port()}/api") is api.Health.GONE
-        assert api.health("no address") is api.Health.GONE
-
-
-class TestTold:
-    """What travels to the workers with each task."""
-
-    def test_is_what_prefect_would_have_told(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        from prefect.context import SettingsContext, serialize_context
-
-        from flows import told
-
-        monkeypatch.setenv("PREFECT_HOME", str(tmp_path))
-        with told.settings("http://127.0.0.1:9/api", ours=True) as here:
-            travelled = pickle.loads(pickle.dumps(serialize_context()["settings_context"]))
-            there = SettingsContext(**travelled)
-            theirs = SettingsContext(**SettingsContext.serialize(here))
-        assert there.settings == here.settings == theirs.settings
-        assert there.profile == here.profile == theirs.profile
-        assert there.settings.api.url == "http://127.0.0.1:9/api"
-
-    def test_one_certificate_is_for_plain_http_on_this_machine(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        from flows import told
-
-        monkeypatch.setenv("PREFECT_HOME", str(tmp_path))
-        whole = told.settings("https://example.org/api", ours=True).settings.api.ssl_cert_file
-        assert told.settings("http://10.0.0.1:4200/api", ours=False).settings.api.ssl_cert_file == whole
-        one = told.settings("http://127.0.0.1:4200/api", ours=True).settings.api.ssl_cert_file
-        assert one is not None
-        assert len(ssl.create_default_context(cafile=one).get_ca_certs()) == 1
+        assert self.health(services.free_port()) is services.Health.GONE

@@ -1,11 +1,13 @@
 """A checkout to try the flows in, real processes and all."""
 
+import functools
 import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -124,7 +126,19 @@ def make_checkout(path: Path, environment: Mapping[str, str] | None = None) -> C
     checkout.run("git", "add", "-A")
     checkout.run("git", "-c", "user.name=test", "-c", "user.email=test@localhost", "commit", "-q", "-m", "start")
     checkout.run("dvc", "pull", "-q", "data")
+    (path / ".prefect").mkdir()
+    (path / ".prefect" / "prefect.db").write_bytes(_empty_database())
     return checkout
+
+
+@functools.cache
+def _empty_database() -> bytes:
+    """As `make install` lays it out."""
+    with tempfile.TemporaryDirectory() as home:
+        command = [sys.executable, "-m", "prefect", "server", "database", "upgrade", "--yes"]
+        environment = {**_inherited(), "PREFECT_HOME": home, "DO_NOT_TRACK": "1"}
+        subprocess.run(command, env=environment, check=True, capture_output=True)
+        return (Path(home) / "prefect.db").read_bytes()
 
 
 TINY = {

@@ -37,12 +37,6 @@ def jobs(params: Params, results: Mapping[Job, Result]) -> list[Job]:
     return list(dict.fromkeys([*_grid(params).values(), *_favourites(params).values(), _film(params)]))
 
 
-def likely(params: Params, results: Mapping[Job, Result]) -> list[Job]:
-    """None: all jobs are wanted from the start."""
-    del params, results
-    return []
-
-
 def write(params: Params, results: Mapping[Job, Result], data: Path, folder: Path) -> None:
     """Tables, the 3×3 picture with its originals, the favourites, Gram matrices and the GIF."""
     from nst.engine import metrics

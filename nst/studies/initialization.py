@@ -34,12 +34,6 @@ def jobs(params: Params, results: Mapping[Job, Result]) -> list[Job]:
     return list(_runs(params).values())
 
 
-def likely(params: Params, results: Mapping[Job, Result]) -> list[Job]:
-    """None: all jobs are wanted from the start."""
-    del params, results
-    return []
-
-
 def target_loss(runs: Sequence[Result]) -> float:
     """The loss that all runs of a pair reach: 5 % above the highest of their last losses."""
     return TARGET_MARGIN * max(run.losses[-1] for run in runs)

@@ -12,7 +12,7 @@ from nst.engine.layers import layer_number
 from nst.engine.results import Result, known
 from nst.params import Params
 from nst.studies import figures, tables
-from nst.studies.choices import Choice, best_layer, certain_layer
+from nst.studies.choices import Choice, best_layer
 from nst.studies.originals import Original, compare_noises
 
 ALONE = False
@@ -25,18 +25,12 @@ def originals(params: Params) -> list[Original]:
 
 
 def jobs(params: Params, results: Mapping[Job, Result]) -> list[Job]:
-    """One job a layer; and, as soon as the best layer is certain, one a content and noise there."""
+    """One job a layer; then, at the best layer, one a content and noise."""
     first = _layer_jobs(params)
-    ssim = {layer: known(results[job].quality.ssim) for layer, job in first.items() if job in results}
-    best = certain_layer(ssim, first, params.reconstruction.min_ssim)
-    compared = _comparison_jobs(params, best) if best else {}
+    if not all(job in results for job in first.values()):
+        return list(first.values())
+    compared = _comparison_jobs(params, choose(params, results).winner)
     return list(dict.fromkeys([*first.values(), *compared.values()]))
-
-
-def likely(params: Params, results: Mapping[Job, Result]) -> list[Job]:
-    """None: deep layers run first, so the best one is certain long before the last jobs run."""
-    del params, results
-    return []
 
 
 def choose(params: Params, results: Mapping[Job, Result]) -> Choice:

@@ -29,20 +29,14 @@ def jobs(params: Params, results: Mapping[Job, Result]) -> list[Job]:
     first = _window_jobs(params)
     if not all(job in results for job in first.values()):
         return list(first.values())
-    return list(dict.fromkeys([*first.values(), *likely(params, results)]))
-
-
-def likely(params: Params, results: Mapping[Job, Result]) -> list[Job]:
-    """The comparison at the window that is the best so far."""
-    if not any(job in results for job in _window_jobs(params).values()):
-        return []
-    return list(_comparison_jobs(params, choose(params, results).winner).values())
+    compared = _comparison_jobs(params, choose(params, results).winner)
+    return list(dict.fromkeys([*first.values(), *compared.values()]))
 
 
 def choose(params: Params, results: Mapping[Job, Result]) -> Choice:
-    """The best window of those that have a result, by `nst.studies.choices.best_window`."""
-    done = {name: results[job] for name, job in _window_jobs(params).items() if job in results}
-    return best_window({name: known(result.quality.style_distance) for name, result in done.items()})
+    """The best window, by `nst.studies.choices.best_window`."""
+    windows = _window_jobs(params)
+    return best_window({name: known(results[job].quality.style_distance) for name, job in windows.items()})
 
 
 def write(params: Params, results: Mapping[Job, Result], data: Path, folder: Path) -> None:

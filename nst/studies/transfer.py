@@ -34,12 +34,6 @@ def jobs(params: Params, results: Mapping[Job, Result]) -> list[Job]:
     return list(_grid(params).values())
 
 
-def likely(params: Params, results: Mapping[Job, Result]) -> list[Job]:
-    """None: all jobs are wanted from the start."""
-    del params, results
-    return []
-
-
 def cells(params: Params, results: Mapping[Job, Result]) -> list[Cell]:
     """The distances of every cell, row by row."""
     return [

@@ -4,10 +4,13 @@ import csv
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nst.engine.layers import window
 from nst.engine.results import Result
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 DISTANCES = ("content_distance", "style_distance", "sliced_wasserstein", "colour_distance")
 
@@ -69,11 +72,11 @@ def distances(result: Result) -> dict[str, float]:
     return {name: value for name, value in found.items() if value is not None}
 
 
-def write_csv(rows: Iterable[Mapping[str, Any]], path: Path, digits: int = 5) -> None:
-    """A table, numbers to so many significant digits."""
+def write_csv(rows: "Iterable[Mapping[str, Any]] | pd.DataFrame", path: Path, digits: int = 5) -> None:
+    """A table, its numbers to so many significant digits."""
     import pandas as pd
 
-    pd.DataFrame(list(rows)).to_csv(path, index=False, lineterminator="\n", float_format=f"%.{digits}g")
+    pd.DataFrame(rows).to_csv(path, index=False, lineterminator="\n", float_format=f"%.{digits}g")
 
 
 def read_csv(path: Path) -> list[dict[str, str]]:

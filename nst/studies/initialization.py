@@ -110,7 +110,7 @@ def _relative_losses(
     groups: Mapping[Group, Sequence[Result]], targets: Mapping[Pair, float]
 ) -> Iterator[dict[str, float]]:
     """By iteration, the mean loss of each start's runs, each loss as a multiple of its pair's target."""
-    relative: dict[Init, list[list[float]]] = {}
+    relative: dict[str, list[list[float]]] = {}
     for (pair, start), runs in groups.items():
         relative.setdefault(start, []).extend([loss / targets[pair] for loss in run.losses] for run in runs)
     for iteration in range(min(len(run.losses) for runs in groups.values() for run in runs)):

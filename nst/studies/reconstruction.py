@@ -99,7 +99,7 @@ def _noise_metrics(made: Sequence[Result]) -> dict[str, Any]:
 
 
 def _draw_layers(layers: Mapping[str, Result], best: str, path: Path) -> None:
-    deepest_first = list(reversed(layers))
+    deepest_first = list(layers)[::-1]
     captions = [
         f"{layer_number(layer)} · {layer} · {known(layers[layer].quality.psnr):.1f} dB" for layer in deepest_first
     ]

@@ -88,7 +88,7 @@ def _noise_metrics(made: Sequence[Result]) -> dict[str, Any]:
 
 
 def _draw_windows(windows: Mapping[str, Result], best: str, path: Path) -> None:
-    deepest_first = list(reversed(windows))
+    deepest_first = list(windows)[::-1]
     captions = [f"{name} · distance {known(windows[name].quality.style_distance):.3f}" for name in deepest_first]
     pictures = [images.from_png(windows[name].png) for name in deepest_first]
     figures.save(figures.folded_sheet(pictures, captions, mark=deepest_first.index(best)), path)

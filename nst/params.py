@@ -22,7 +22,7 @@ from nst.engine.layers import layer_name, parse_layers
 from nst.errors import OptionError, ParamsError
 
 RECOMMENDED = "recommended"
-"""In place of a layer: the one that the transfer study recommends."""
+"""Instead of layers: those that the transfer study recommends."""
 
 
 def _or_recommended(parse: Callable[[Any], Any]) -> Callable[[Any], Any]:
@@ -38,7 +38,7 @@ LayersOrRecommended = Annotated[
 Name = Annotated[str, Field(min_length=1)]
 Pair = tuple[Name, Name]
 Seed = Annotated[int, Field(strict=True, ge=0, lt=2**63)]
-"""What torch's generators take."""
+"""Of torch's generators."""
 
 
 def _distinct(values: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -146,7 +146,7 @@ class Transfer(Settings):
 
 
 class Initialization(Settings):
-    """Noise against content against AdaIN start."""
+    """Noise, content or AdaIN as the starting picture."""
 
     pairs: Distinct[Pair] = Field(min_length=1)
     seeds: Distinct[Seed] = Field(min_length=1)
@@ -182,7 +182,7 @@ STUDIES = ("reconstruction", "synthesis", "transfer", "initialization", "gallery
 
 
 class Params(Settings):
-    """All of params.yaml.  Each study's section holds its own values of the settings, filled in from the top."""
+    """All of params.yaml.  A study's section takes the settings that it does not state from the top."""
 
     reconstruction: Reconstruction
     synthesis: Synthesis
@@ -277,7 +277,7 @@ def _first_error(model: type[BaseModel], error: ValidationError, kind: Literal["
         problem = f"unknown {kind}; " + (f"did you mean {close[0]!r}?" if close else f"there are {', '.join(names)}")
     elif first["type"] == "missing":
         problem = "missing; add it (the repository's params.yaml shows how)"
-    else:
+    elif first["type"] != "value_error":  # our own messages name the value
         value = repr(first["input"])
         problem = f"{problem} (found {value if len(value) <= 60 else value[:57] + '…'})"
     return ".".join(place), " ".join(problem.split())

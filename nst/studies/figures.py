@@ -1,6 +1,6 @@
 """Pictures of results: labelled contact sheets, curves, heat maps, Gram matrices, a film.
 
-Drawn the same to the byte from the same results.
+The same results give the same bytes.
 """
 
 import io
@@ -36,8 +36,8 @@ def contact_sheet(
     """Pictures in rows and columns on white.
 
     Args:
-        rows: the pictures; None leaves a place empty.
-        captions: a line under each picture, in the same arrangement.
+        rows: the pictures; None leaves a cell empty.
+        captions: a line under each picture, in the same rows and columns.
         row_labels, column_labels: at the left and above.
         cell: longest side of a picture, px.
         mark: row and column of a picture to frame.
@@ -79,9 +79,9 @@ def contact_sheet(
 def folded_sheet(
     pictures: Sequence[Image.Image], captions: Sequence[str], *, mark: int, columns: int = 4
 ) -> Image.Image:
-    """A contact sheet of one long row, folded: the first picture is top left and the last is bottom right.
+    """A contact sheet of one long row, broken into several: the first picture is top left, the last bottom right.
 
-    Where the pictures do not fill the last row, its left end stays empty.
+    If the pictures do not fill the last row, its left end stays empty.
     """
     columns = min(columns, len(pictures))
     gap = -len(pictures) % columns
@@ -96,7 +96,7 @@ def folded_sheet(
 
 
 def _font(size: int) -> ImageFont.FreeTypeFont:
-    """DejaVu Sans, which matplotlib brings along: Pillow's own font has no ×."""
+    """DejaVu Sans, which comes with matplotlib: Pillow's own font has no ×."""
     from matplotlib import get_data_path
 
     return ImageFont.truetype(str(Path(get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"), size)
@@ -118,7 +118,7 @@ def save(picture: Image.Image, path: Path, quality: int = 82) -> None:
 def webp(picture: Image.Image, quality: int) -> bytes:
     """The bytes of a WebP file.
 
-    Method 2 takes half the time of Pillow's default, 4, for 1 % more bytes of the same look (0.1 dB).
+    Method 2 takes half the time of Pillow's default, 4, for 1 % more bytes and the same quality (within 0.1 dB).
     """
     buffer = io.BytesIO()
     picture.save(buffer, "WEBP", quality=quality, method=2)
@@ -126,11 +126,11 @@ def webp(picture: Image.Image, quality: int) -> bytes:
 
 
 def save_gif(frames: Sequence[Image.Image], path: Path, seconds: float = 4.0) -> None:
-    """A film of `frames` that rests on the last one, and begins anew."""
+    """An animated GIF of `frames` that takes `seconds`, rests on the last one and starts again."""
     path.parent.mkdir(parents=True, exist_ok=True)
     each = max(20, round(seconds * 1000 / len(frames)))
     durations = [each] * (len(frames) - 1) + [1500]
-    # One palette for all frames, from the last: colours must not flicker.
+    # All frames share the palette of the last one, as colours would flicker with a palette each.
     palette = frames[-1].quantize(128, method=Image.Quantize.MEDIANCUT)
     paletted = [frame.quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG) for frame in frames]
     paletted[0].save(path, save_all=True, append_images=paletted[1:], duration=durations, loop=0, optimize=True)
@@ -174,7 +174,7 @@ def line_plots(
     path: Path,
     mark: int | None = None,
 ) -> None:
-    """A PNG with one panel a quantity over the same labels; `mark` points at one of them."""
+    """A PNG with one panel a quantity over the same labels; `mark` circles one of them."""
     figure = _figure(3.6 * len(panels), 3.2)
     for axes, (title, values) in zip(np.atleast_1d(figure.subplots(1, len(panels))), panels.items(), strict=True):
         axes.plot(range(len(x)), values, marker="o", markersize=4)
@@ -193,7 +193,12 @@ def loss_curves(
     path: Path,
     targets: Mapping[str, float] | None = None,
 ) -> None:
-    """A PNG with one panel a pair; in it one colour a start, one line a run given as (x, loss).  Dashed: the target."""
+    """A PNG with one panel a pair, one colour a start and one line a run.
+
+    Args:
+        panels: by pair and start, each run as (x, loss).
+        targets: by pair, a loss to mark with a dashed line.
+    """
     figure = _figure(3.8 * len(panels), 3.4)
     for axes, (title, starts) in zip(np.atleast_1d(figure.subplots(1, len(panels))), panels.items(), strict=True):
         for number, (start, runs) in enumerate(starts.items()):
@@ -238,7 +243,7 @@ def scatter(
 def gram_matrices(rows: Mapping[str, Mapping[str, NDArray[np.float32]]], path: Path, channels: int = 64) -> None:
     """A PNG of Gram matrices: one row a layer, one column a picture, log scale shared within a row.
 
-    Of layers with more than `channels` channels the first ones are shown: cells must stay visible.
+    Only the first `channels` channels are shown, so that cells stay visible.
     """
     columns = max(len(row) for row in rows.values())
     figure = _figure(2.9 * columns, 2.9 * len(rows))
@@ -274,8 +279,8 @@ def _save_plot(figure: "Figure", path: Path) -> None:
 
     path.parent.mkdir(parents=True, exist_ok=True)
     canvas = FigureCanvasAgg(figure)
-    # Once, where `savefig` draws twice to the same end.
+    # `savefig` would draw twice.
     canvas.draw()  # type: ignore[no-untyped-call]
     drawn = Image.fromarray(np.asarray(canvas.buffer_rgba()))  # type: ignore[no-untyped-call]
-    # 128 colours are enough for a plot, and a third of the bytes.
+    # 128 colours are enough for a plot, and take a third of the bytes.
     drawn.convert("RGB").quantize(128).save(path, "PNG", optimize=True)

@@ -38,7 +38,7 @@ def jobs(params: Params, results: Mapping[Job, Result]) -> list[Job]:
     """The pairs of the grid, the favourites, the film.
 
     Raises:
-        ParamsError: it uses the layers that the transfer study recommends, and that one has not run.
+        ParamsError: it uses the layers that the transfer study recommends, and that study has not run.
     """
     del results
     return list(dict.fromkeys([*_grid(params).values(), *_favourites(params).values(), _film(params)]))
@@ -85,7 +85,7 @@ def _distances(results: Mapping[Pair, Result]) -> dict[str, dict[str, float]]:
 
 
 def _gram_matrices(params: Params, grid: Mapping[Pair, Result], data: Path) -> Grams:
-    """Of the first pair: its style, its content and what was made of them."""
+    """Of the first style, the first content and their picture."""
     from nst.engine import metrics
 
     section = params.gallery
@@ -102,7 +102,7 @@ def _gram_matrices(params: Params, grid: Mapping[Pair, Result], data: Path) -> G
 
 
 def _gram_distances(grams: Grams) -> dict[str, dict[str, float]]:
-    """At each layer, how far the content and the result are from the style, which comes first."""
+    """At each layer, how far the content and the result are from the style.  `grams` has the style first."""
     from nst.engine import metrics
 
     found = {}
@@ -126,7 +126,7 @@ def _draw_grid(params: Params, grid: Mapping[Pair, Result], data: Path, path: Pa
 
 
 def _draw_favourites(params: Params, favourites: Mapping[Pair, Result], target: Path) -> None:
-    """Each one in a file of its own, and all in favourites.webp."""
+    """Each in a file of its own, and all in favourites.webp."""
     pictures = {pair: images.from_png(result.png) for pair, result in favourites.items()}
     for pair, picture in pictures.items():
         figures.save(picture, target / f"favourite_{'_'.join(pair)}.webp", quality=88)

@@ -1,5 +1,4 @@
-"""Noise against content against AdaIN as the starting picture: quality after equal iterations, and time to equal
-quality.
+"""Noise, content or AdaIN as the starting picture: quality after equal iterations, and time to equal quality.
 
 The runs are timed one at a time, after a warm-up, the starts in turn, so that their times can be compared.
 """
@@ -21,20 +20,21 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Run = tuple[Pair, int, Init]
-"""A run: its pair, the seed of its noise, its start."""
+"""Pair, seed and start of a run."""
 Group = tuple[Pair, Init]
-"""The runs of a pair from one start, which differ in their noise alone."""
+"""Pair and start of several runs, which differ in their seed."""
 
 ALONE = True
 TARGET_MARGIN = 1.05
-"""The target is this much above the worst run's last loss, so that every run reaches it."""
+"""The target loss is this multiple of the worst run's last loss, so that every run reaches it."""
 ALL_PAIRS = "all"
-"""Stands for the pair in rows over the runs of all pairs."""
+"""The pair in rows over the runs of all pairs."""
 QUALITY = ("content_distance", "style_distance", "ssim", "final_loss", "iterations_to_target")
-"""Columns of starts.csv: the same on every run."""
+"""Means in starts.csv, which repeat exactly."""
 SPEED = ("seconds", "start_seconds", "ms_per_iteration", "seconds_to_target")
-"""Columns of speed.csv: timed."""
+"""Means in speed.csv, which are timed."""
 HEADLINE = ("iterations_to_target", "content_distance", "style_distance")
+"""Means in headline.json."""
 
 
 def originals(params: Params) -> list[Original]:
@@ -43,13 +43,13 @@ def originals(params: Params) -> list[Original]:
 
 
 def jobs(params: Params, results: Mapping[Job, Result]) -> list[Job]:
-    """Every pair, seed and start; the starts in turn, so that a slow minute of the machine meets all of them."""
+    """Every pair, seed and start; the starts in turn, so that a slow minute of the machine affects all of them."""
     del results
     return list(_runs(params).values())
 
 
 def target_loss(runs: Sequence[Result]) -> float:
-    """The loss that all runs of a pair reach: 5 % above the highest of their last losses."""
+    """The loss that all runs of a pair reach: `TARGET_MARGIN` times the highest of their last losses."""
     return TARGET_MARGIN * max(run.losses[-1] for run in runs)
 
 
@@ -63,22 +63,21 @@ def write(params: Params, results: Mapping[Job, Result], data: Path, folder: Pat
     runs = {key: results[job] for key, job in _runs(params).items()}
     groups = _groups(params, runs)
     targets = {
-        pair: target_loss([run for start in params.initialization.inits for run in groups[pair, start]])
+        pair: target_loss([run for (one, _), group in groups.items() if one == pair for run in group])
         for pair in params.initialization.pairs
     }
-    one_a_run = _table_of_runs(runs, targets)
-    quality, speed = _summary(one_a_run, QUALITY), _summary(one_a_run, SPEED)
+    each_run = _table_of_runs(runs, targets)
+    quality, speed = _means(each_run, QUALITY), _means(each_run, SPEED)
+    starts = quality[quality["pair"] == ALL_PAIRS].drop(columns="pair").set_index("init").to_dict("index")
 
     tables.write(runs.values(), folder)
-    in_groups = [run for group in groups.values() for run in group]
-    tables.write_csv(_by_iteration("loss", in_groups, lambda run: run.losses), folder / "losses.csv")
-    tables.write_csv(
-        _by_iteration("seconds", runs.values(), lambda run: run.timing.elapsed), folder / "elapsed.csv", digits=4
-    )
+    losses = _by_iteration("loss", (run for group in groups.values() for run in group), lambda run: run.losses)
+    tables.write_csv(losses, folder / "losses.csv")
+    elapsed = _by_iteration("seconds", runs.values(), lambda run: run.timing.elapsed)
+    tables.write_csv(elapsed, folder / "elapsed.csv", digits=4)
     tables.write_csv(_relative_losses(groups, targets), folder / "curves.csv")
     tables.write_csv(speed, folder / "speed.csv", digits=4)
     tables.write_csv(quality, folder / "starts.csv")
-    starts = quality[quality["pair"] == ALL_PAIRS].drop(columns="pair").set_index("init").to_dict("index")
     tables.write_headline({f"{start}.{name}": row[name] for start, row in starts.items() for name in HEADLINE}, folder)
     tables.write_metrics(
         {"target_loss": {pair_name(*pair): loss for pair, loss in targets.items()}, "starts": starts}, folder
@@ -88,7 +87,6 @@ def write(params: Params, results: Mapping[Job, Result], data: Path, folder: Pat
 
 
 def _groups(params: Params, runs: Mapping[Run, Result]) -> dict[Group, list[Result]]:
-    """The runs from each noise, or the repeated ones, by pair and start."""
     section = params.initialization
     return {
         (pair, start): [runs[pair, seed, start] for seed in section.seeds]
@@ -100,7 +98,7 @@ def _groups(params: Params, runs: Mapping[Run, Result]) -> dict[Group, list[Resu
 def _by_iteration(
     name: str, runs: Iterable[Result], values: Callable[[Result], Sequence[float]]
 ) -> Iterator[dict[str, Any]]:
-    """Rows of a value that each run has for its start and after each iteration."""
+    """One row for each iteration of each run, from 0 at the start."""
     for run in runs:
         for iteration, value in enumerate(values(run)):
             yield {"job": run.job.name, "iteration": iteration, name: value}
@@ -109,7 +107,7 @@ def _by_iteration(
 def _relative_losses(
     groups: Mapping[Group, Sequence[Result]], targets: Mapping[Pair, float]
 ) -> Iterator[dict[str, float]]:
-    """By iteration, the mean loss of each start's runs, each loss as a multiple of its pair's target."""
+    """For each iteration, the mean over each start's runs of their loss divided by their pair's target."""
     relative: dict[str, list[list[float]]] = {}
     for (pair, start), runs in groups.items():
         relative.setdefault(start, []).extend([loss / targets[pair] for loss in run.losses] for run in runs)
@@ -119,7 +117,7 @@ def _relative_losses(
 
 
 def _table_of_runs(runs: Mapping[Run, Result], targets: Mapping[Pair, float]) -> "pd.DataFrame":
-    """One row a run: pair, start, and what `_summary` takes means of."""
+    """One row a run: its pair, its start, and all that `_means` averages."""
     import pandas as pd
 
     rows = []
@@ -140,17 +138,17 @@ def _table_of_runs(runs: Mapping[Run, Result], targets: Mapping[Pair, float]) ->
     return pd.DataFrame(rows)
 
 
-def _summary(runs: "pd.DataFrame", columns: Sequence[str]) -> "pd.DataFrame":
+def _means(runs: "pd.DataFrame", columns: Sequence[str]) -> "pd.DataFrame":
     """Mean and standard deviation of each start, by pair and over all runs."""
     import pandas as pd
 
     every = pd.concat([runs, runs.assign(pair=ALL_PAIRS)])
     groups = every.groupby(["pair", "init"], sort=False)
-    summary = groups.size().to_frame("runs")
+    means = groups.size().to_frame("runs")
     for name in columns:
-        summary[name] = groups[name].mean()
-        summary[f"{name}_sd"] = groups[name].std().fillna(0.0)  # one run has none
-    return summary.reset_index()
+        means[name] = groups[name].mean()
+        means[f"{name}_sd"] = groups[name].std().fillna(0.0)  # of a single run
+    return means.reset_index()
 
 
 def _draw_losses(groups: Mapping[Group, Sequence[Result]], targets: Mapping[Pair, float], target: Path) -> None:
@@ -196,7 +194,7 @@ def _runs(params: Params) -> dict[Run, Job]:
             style_layers=section.style_layers,
             init=start,
             seed=seed if start == "noise" else 0,
-            # Starts without noise give the same picture every time; they are run as often, for their times.
+            # Starts without noise give the same picture every time.  They run as often, for their times.
             run=0 if start == "noise" else index,
         )
         for pair in section.pairs

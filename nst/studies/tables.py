@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 DISTANCES = ("content_distance", "style_distance", "sliced_wasserstein", "colour_distance")
-"""Metrics that headlines show."""
+"""Metrics that headlines and tables of depth show."""
 
 JOB_COLUMNS = (
     "content", "style", "content_layer", "style_layers", "init", "seed", "size", "iterations", "optimizer",

@@ -36,7 +36,7 @@ def jobs(params: Params, results: Mapping[Job, Result]) -> list[Job]:
 
 
 def cells(params: Params, results: Mapping[Job, Result]) -> list[Cell]:
-    """The distances of every cell, row by row."""
+    """All cells of the grid, row by row."""
     return [
         Cell(
             content_layer=layer,

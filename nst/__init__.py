@@ -64,7 +64,7 @@ def transfer(
 def reconstruct(
     content: "Picture", *, on_iteration: "Callable[[State], None] | None" = None, **options: Any
 ) -> "Result":
-    """Make a picture anew, from noise, out of what layers keep of it (Mahendran & Vedaldi 2015).
+    """Make a picture again, from noise, out of what layers keep of it (Mahendran & Vedaldi 2015).
 
     Args:
         content: the path of a picture file, or a PIL image.

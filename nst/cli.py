@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 HELP: "dict[Task, str]" = {
     "transfer": "paint the content of one picture in the style of another",
-    "reconstruct": "make a picture anew, from noise, out of what layers keep of it",
+    "reconstruct": "make a picture again, from noise, out of what layers keep of it",
     "synthesize": "make a texture, from noise, with the style of a picture",
 }
 PICTURES: "dict[Task, dict[str, str]]" = {

@@ -218,8 +218,8 @@ def load(path: Path) -> Params:
         values = yaml.load(text, _Loader)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
-        place = f"line {mark.line + 1}" if mark else "somewhere"
-        raise ParamsError(f"{path}: {place}: not valid YAML ({getattr(error, 'problem', None) or error})") from None
+        line = f"line {mark.line + 1}" if mark else "somewhere"
+        raise ParamsError(f"{path}: {line}: not valid YAML ({getattr(error, 'problem', None) or error})") from None
     if not isinstance(values, Mapping):
         raise ParamsError(f"{path}: holds no parameters; compare it with the repository's: `git diff params.yaml`")
     try:
@@ -269,24 +269,24 @@ def _first_error(model: type[BaseModel], error: ValidationError, kind: Literal["
     """Where the first error is, and in one line what is wrong and what would be right."""
     # A misspelt key is both unknown and missing.  That it is unknown says more.
     first = min(error.errors(), key=lambda each: each["type"] != "extra_forbidden")
-    place = [str(part) for part in first["loc"]]
+    keys = [str(key) for key in first["loc"]]
     problem = first["msg"].removeprefix("Value error, ")
     if first["type"] == "extra_forbidden":
-        names = _names(model, place[:-1])
-        close = difflib.get_close_matches(place[-1], names, n=1)
+        names = _names(model, keys[:-1])
+        close = difflib.get_close_matches(keys[-1], names, n=1)
         problem = f"unknown {kind}; " + (f"did you mean {close[0]!r}?" if close else f"there are {', '.join(names)}")
     elif first["type"] == "missing":
         problem = "missing; add it (the repository's params.yaml shows how)"
     elif first["type"] != "value_error":  # our own messages name the value
         value = repr(first["input"])
         problem = f"{problem} (found {value if len(value) <= 60 else value[:57] + '…'})"
-    return ".".join(place), " ".join(problem.split())
+    return ".".join(keys), " ".join(problem.split())
 
 
-def _names(model: type[BaseModel], place: Iterable[str]) -> list[str]:
-    """The fields at a place (section, subsection …) of a model."""
-    for part in place:
-        annotation = model.model_fields[part].annotation if part in model.model_fields else None
+def _names(model: type[BaseModel], section: Iterable[str]) -> list[str]:
+    """The fields of a section of a model, given by the keys that lead to it."""
+    for key in section:
+        annotation = model.model_fields[key].annotation if key in model.model_fields else None
         if isinstance(annotation, type) and issubclass(annotation, BaseModel):
             model = annotation
     return list(model.model_fields)

@@ -21,7 +21,7 @@ from nst.engine.layers import LAYERS, window
 from nst.engine.results import Result
 from nst.errors import ParamsError
 from nst.params import STUDIES, Params
-from nst.studies import initialization, reconstruction, synthesis, tables, transfer
+from nst.studies import initialization, noises, reconstruction, synthesis, tables, transfer
 
 WINDOWS = [LAYERS[first : first + 5] for first in range(11)]
 
@@ -77,7 +77,7 @@ def found(made: Result, job: Job, **quality: float) -> Result:
     return dataclasses.replace(made, job=job, quality=dataclasses.replace(made.quality, **quality))
 
 
-def place(sheet: Path, picture: Path, cell: int) -> tuple[int, int]:
+def position(sheet: Path, picture: Path, cell: int) -> tuple[int, int]:
     """Where on a sheet, whose pictures have `cell` px, a picture is; in pixels of the picture."""
     with Image.open(picture) as opened:
         looked_for = np.asarray(opened.convert("L"), float)
@@ -175,6 +175,10 @@ class TestSynthesis:
         best = synthesis.choose(small, results).winner
         pairs = {(job.style, job.seed) for job in results if window(job.style_layers) == best}
         assert pairs == {(style, seed) for style in ("cafe_terrace", "great_wave") for seed in (0, 1)}
+
+
+def test_a_picture_is_most_like_itself(made: Result) -> None:
+    assert noises.likeness(made, made) == {"psnr_between": 100.0, "shared": 1.0}
 
 
 class TestInitialization:
@@ -311,7 +315,7 @@ class TestFolders:
         for study, figure in (("reconstruction", "layers.webp"), ("synthesis", "windows.webp")):
             folder = reports / study
             across = [
-                place(folder / "figures" / figure, folder / "images" / f"{job.name}.png", cell=192)[0]
+                position(folder / "figures" / figure, folder / "images" / f"{job.name}.png", cell=192)[0]
                 for job in studies.load(study).jobs(small, {})
             ]
             assert across == sorted(across, reverse=True)
@@ -325,12 +329,12 @@ class TestFolders:
         for kind, names in (("content", section.contents), ("style", section.styles)):
             for name in names:
                 images.fit(images.read(images.find(DATA / kind, name)), 48).save(tmp_path / f"{name}.png")
-                originals[name] = place(folder / "figures" / "grid.webp", tmp_path / f"{name}.png", cell=192)
+                originals[name] = position(folder / "figures" / "grid.webp", tmp_path / f"{name}.png", cell=192)
         quality = pd.read_csv(folder / "quality.csv")
         grid = quality[(quality["size"] == 48) & ~quality["job"].str.contains("film")]
         assert len(grid) == 4
         for _, row in grid.iterrows():
-            x, y = place(folder / "figures" / "grid.webp", folder / row["image"], cell=192)
+            x, y = position(folder / "figures" / "grid.webp", folder / row["image"], cell=192)
             content, style = originals[row["content"]], originals[row["style"]]
             assert content[0] < x
             assert abs(content[1] - y) <= 2

@@ -4,6 +4,7 @@ The same results give the same bytes.
 """
 
 import io
+import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +23,7 @@ FOLDER = "figures"
 _GAP = 4
 _INK = (34, 34, 34)
 _PAPER = (255, 255, 255)
+_MARK = (220, 30, 30)
 
 
 def contact_sheet(
@@ -42,37 +44,33 @@ def contact_sheet(
         cell: longest side of a picture, px.
         mark: row and column of a picture to frame.
     """
-    fitted = [[None if p is None else _shrink(p, cell) for p in row] for row in rows]
-    columns = max(len(row) for row in fitted)
-    widths = [max((r[c].width for r in fitted if c < len(r) and r[c]), default=0) for c in range(columns)]  # type: ignore[union-attr]
+    fitted = [[picture and _shrink(picture, cell) for picture in row] for row in rows]
+    widths = [max((p.width for p in column if p), default=0) for column in itertools.zip_longest(*fitted)]
     heights = [max((p.height for p in row if p), default=0) for row in fitted]
     font = _font(13)
     line = 20
     left = _GAP + (max(int(font.getlength(text)) for text in row_labels) + 8 if row_labels else 0)
     top = _GAP + (line if column_labels else 0)
     below = line if captions else 0
-    sheet = Image.new(
-        "RGB", (left + sum(widths) + _GAP * columns, top + sum(h + below + _GAP for h in heights)), _PAPER
-    )
+    # Where columns and rows begin; the last is where the sheet ends.
+    xs = list(itertools.accumulate((width + _GAP for width in widths), initial=left))
+    ys = list(itertools.accumulate((height + below + _GAP for height in heights), initial=top))
+    sheet = Image.new("RGB", (xs[-1], ys[-1]), _PAPER)
     draw = ImageDraw.Draw(sheet)
-    y = top
+    for c, text in enumerate(column_labels or ()):
+        draw.text((xs[c] + widths[c] / 2, top - line / 2), text, _INK, font, anchor="mm")
     for r, row in enumerate(fitted):
-        x = left
         if row_labels:
-            draw.text((_GAP, y + heights[r] / 2), row_labels[r], _INK, font, anchor="lm")
+            draw.text((_GAP, ys[r] + heights[r] / 2), row_labels[r], _INK, font, anchor="lm")
         for c, picture in enumerate(row):
-            if column_labels and r == 0:
-                draw.text((x + widths[c] / 2, top - line / 2), column_labels[c], _INK, font, anchor="mm")
             if picture:
-                at = (x + (widths[c] - picture.width) // 2, y + (heights[r] - picture.height) // 2)
-                sheet.paste(picture, at)
+                x, y = xs[c] + (widths[c] - picture.width) // 2, ys[r] + (heights[r] - picture.height) // 2
+                sheet.paste(picture, (x, y))
                 if mark == (r, c):
-                    box = (at[0] - 2, at[1] - 2, at[0] + picture.width + 1, at[1] + picture.height + 1)
-                    draw.rectangle(box, outline=(220, 30, 30), width=3)
-            if captions and c < len(captions[r]):
-                draw.text((x + widths[c] / 2, y + heights[r] + line / 2), captions[r][c], _INK, font, anchor="mm")
-            x += widths[c] + _GAP
-        y += heights[r] + below + _GAP
+                    box = (x - 2, y - 2, x + picture.width + 1, y + picture.height + 1)
+                    draw.rectangle(box, outline=_MARK, width=3)
+        for c, text in enumerate(captions[r] if captions else ()):
+            draw.text((xs[c] + widths[c] / 2, ys[r] + heights[r] + line / 2), text, _INK, font, anchor="mm")
     return sheet
 
 
@@ -84,14 +82,14 @@ def folded_sheet(
     If the pictures do not fill the last row, its left end stays empty.
     """
     columns = min(columns, len(pictures))
-    gap = -len(pictures) % columns
-    last = len(pictures) + gap - columns
-    order: list[int | None] = [*range(last), *[None] * gap, *range(last, len(pictures))]
-    padded = [order[first : first + columns] for first in range(0, len(order), columns)]
+    empty = -len(pictures) % columns
+    last_row = len(pictures) + empty - columns
+    order: list[int | None] = [*range(last_row), *[None] * empty, *range(last_row, len(pictures))]
+    rows = [order[first : first + columns] for first in range(0, len(order), columns)]
     return contact_sheet(
-        [[None if index is None else pictures[index] for index in line] for line in padded],
-        captions=[["" if index is None else captions[index] for index in line] for line in padded],
-        mark=next((row, line.index(mark)) for row, line in enumerate(padded) if mark in line),
+        [[None if index is None else pictures[index] for index in row] for row in rows],
+        captions=[["" if index is None else captions[index] for index in row] for row in rows],
+        mark=divmod(order.index(mark), columns),
     )
 
 

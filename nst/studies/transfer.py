@@ -55,7 +55,7 @@ def choose(params: Params, results: Mapping[Job, Result]) -> tuple[Cell, Choice]
 
 def write(params: Params, results: Mapping[Job, Result], data: Path, folder: Path) -> None:
     """Tables, the grid as an overview and in groups of three rows, heat maps of both distances, and their front."""
-    grid = {place: results[job] for place, job in _grid(params).items()}
+    grid = {key: results[job] for key, job in _grid(params).items()}
     every = cells(params, results)
     cell, choice = choose(params, results)
     best = grid[cell.content_layer, cell.window]
@@ -99,7 +99,7 @@ def _draw_grid(params: Params, grid: Mapping[tuple[str, str], Result], cell: Cel
     pictures = [
         [images.from_png(grid[layer, name].png) for name in windows] for layer in params.transfer.content_layers
     ]
-    row, column = _place(params, cell)
+    row, column = _position(params, cell)
     sheet = figures.contact_sheet(pictures, row_labels=labels, column_labels=windows, cell=104, mark=(row, column))
     figures.save(sheet, target / "grid.webp")
     for first in range(0, len(labels), GROUP):
@@ -130,7 +130,7 @@ def _draw_heat_maps(params: Params, every: Sequence[Cell], cell: Cell, target: P
             x_label="style window",
             y_label="content layer",
             path=target / f"{name}.png",
-            mark=_place(params, cell),
+            mark=_position(params, cell),
         )
 
 
@@ -167,7 +167,7 @@ def _row_labels(params: Params) -> list[str]:
     return [f"{layer_number(layer)} {layer}" for layer in params.transfer.content_layers]
 
 
-def _place(params: Params, cell: Cell) -> tuple[int, int]:
+def _position(params: Params, cell: Cell) -> tuple[int, int]:
     """Row and column of a cell in the grid."""
     return params.transfer.content_layers.index(cell.content_layer), _windows(params).index(cell.window)
 

@@ -5,8 +5,23 @@ class NSTError(Exception):
     """Base of all expected errors; a command shows its message and exits with 2."""
 
 
-class ParamsError(NSTError):
-    """A key or value of params.yaml, or an option, that cannot be used."""
+class ParamsError(NSTError, ValueError):
+    """A key or value of params.yaml, or an option, that cannot be used.
+
+    A ValueError too, so that pydantic collects it together with the field that it is about.
+    """
+
+
+class OptionError(ParamsError):
+    """An option of `nst.transfer` and its like, or of the `nst` command, that cannot be used."""
+
+    def __init__(self, option: str, problem: str) -> None:
+        super().__init__(option, problem)
+        self.option = option
+        self.problem = problem
+
+    def __str__(self) -> str:
+        return f"{self.option}: {self.problem}"
 
 
 class ImageError(NSTError):

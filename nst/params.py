@@ -1,9 +1,9 @@
 """params.yaml as a frozen, validated model: the one source of every number that changes a result."""
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, NoReturn, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
 from pydantic import (
@@ -19,38 +19,26 @@ from pydantic import (
 
 from nst.engine.jobs import LEARNING_RATE, Init, Job, Noise, Optimizer, Parametrization, Pooling, Precision, Task
 from nst.engine.layers import layer_name, parse_layers
-from nst.errors import NSTError, ParamsError
+from nst.errors import OptionError, ParamsError
 
 RECOMMENDED = "recommended"
-"""In place of a layer: the one that the transfer study recommends."""
+"""Instead of layers: those that the transfer study recommends."""
 
 
-def _as_value_error(parse: Any) -> Any:
-    """Let pydantic collect our own errors with the place where they arose."""
-
-    def parsed(value: Any) -> Any:
-        try:
-            return parse(value)
-        except NSTError as error:
-            raise ValueError(str(error)) from None
-
-    return parsed
-
-
-def _or_recommended(parse: Any) -> Any:
+def _or_recommended(parse: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return lambda value: value if value == RECOMMENDED else parse(value)
 
 
-Layer = Annotated[str, BeforeValidator(_as_value_error(layer_name))]
-Layers = Annotated[tuple[str, ...], BeforeValidator(_as_value_error(parse_layers))]
-LayerOrRecommended = Annotated[str, BeforeValidator(_or_recommended(_as_value_error(layer_name)))]
+Layer = Annotated[str, BeforeValidator(layer_name)]
+Layers = Annotated[tuple[str, ...], BeforeValidator(parse_layers)]
+LayerOrRecommended = Annotated[str, BeforeValidator(_or_recommended(layer_name))]
 LayersOrRecommended = Annotated[
-    tuple[str, ...] | Literal["recommended"], BeforeValidator(_or_recommended(_as_value_error(parse_layers)))
+    tuple[str, ...] | Literal["recommended"], BeforeValidator(_or_recommended(parse_layers))
 ]
 Name = Annotated[str, Field(min_length=1)]
 Pair = tuple[Name, Name]
 Seed = Annotated[int, Field(strict=True, ge=0, lt=2**63)]
-"""What torch's generators take."""
+"""Of torch's generators."""
 
 
 def _distinct(values: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -70,33 +58,35 @@ class _Frozen(BaseModel):
     @field_validator("*", mode="before")
     @classmethod
     def _no_switch(cls, value: Any) -> Any:
-        """No parameter is a switch; and YAML reads yes, no, on and off as one, which would count as 1 and 0."""
+        """Refuses true and false, which would count as 1 and 0; YAML reads yes, no, on and off so."""
         if isinstance(value, bool):
             raise ValueError("no parameter is true or false (YAML reads yes, no, on and off so)")
         return value
 
 
 class Settings(_Frozen):
-    """How a picture is optimised.  Stated at the top of params.yaml for all studies; a study may override any of
-    them."""
+    """How a picture is optimised.
 
-    size: int = Field(192, ge=32, le=4096)
-    """Longest side of every picture, px."""
-    iterations: int = Field(40, ge=1, le=100_000)
-    tolerance: float = Field(0.0, ge=0, lt=1)
-    """A job ends early where its lowest loss fell by less than this share in the last 10 iterations; 0: never."""
-    optimizer: Optimizer = "adam"
-    learning_rate: float = Field(LEARNING_RATE, gt=0, le=10)
-    """Of Adam at the start, from where it falls to 0; L-BFGS finds its own steps."""
-    precision: Precision = "auto"
-    """Of the features while optimising; "auto" is bfloat16 where the hardware accelerates it."""
-    pooling: Pooling = "max"
-    parametrization: Parametrization = "fourier"
-    noise: Noise = "pink"
-    content_weight: float = Field(1.0, ge=0)
-    style_weight: float = Field(10.0, ge=0)
-    tv_weight: float = Field(0.0, ge=0)
-    weights: str = "normalised"
+    params.yaml states all of them at its top, for all studies; a study's section may override any of them.
+    """
+
+    size: int = Field(192, ge=32, le=4096, description="longest side of the picture, px")
+    iterations: int = Field(40, ge=1, le=100_000, description="steps of the optimiser")
+    tolerance: float = Field(
+        0.0, ge=0, lt=1, description="end early where the loss falls by less than this share in 10 iterations; 0: never"
+    )
+    optimizer: Optimizer = Field("adam", description="the optimiser")
+    learning_rate: float = Field(
+        LEARNING_RATE, gt=0, le=10, description="of Adam at the start, from where it falls to 0; L-BFGS has none"
+    )
+    precision: Precision = Field("auto", description="of the features; auto: bfloat16 where it is fast")
+    pooling: Pooling = Field("max", description="of VGG-19")
+    parametrization: Parametrization = Field("fourier", description="what the optimiser changes")
+    noise: Noise = Field("pink", description="kind of noise, where the start is noise")
+    content_weight: float = Field(1.0, ge=0, description="of the content loss")
+    style_weight: float = Field(10.0, ge=0, description="of the style loss")
+    tv_weight: float = Field(0.0, ge=0, description="of the total variation; 0.1 smooths")
+    weights: str = Field("normalised", description="of VGG-19: normalised, torchvision, or the path of a .pth file")
 
     def job(
         self,
@@ -156,7 +146,7 @@ class Transfer(Settings):
 
 
 class Initialization(Settings):
-    """Noise against content against AdaIN start."""
+    """Noise, content or AdaIN as the starting picture."""
 
     pairs: Distinct[Pair] = Field(min_length=1)
     seeds: Distinct[Seed] = Field(min_length=1)
@@ -192,7 +182,7 @@ STUDIES = ("reconstruction", "synthesis", "transfer", "initialization", "gallery
 
 
 class Params(Settings):
-    """All of params.yaml.  Each study's section holds its own values of the settings, filled in from the top."""
+    """All of params.yaml.  A study's section takes the settings that it does not state from the top."""
 
     reconstruction: Reconstruction
     synthesis: Synthesis
@@ -206,7 +196,7 @@ class Params(Settings):
         if not isinstance(values, Mapping):
             return values
         shared = {key: values[key] for key in Settings.model_fields if key in values}
-        Settings.model_validate(shared)  # so that a fault at the top is told once, where it is
+        Settings.model_validate(shared)  # so that an error at the top is reported once, where it is
         filled = {study: {**shared, **values[study]} for study in STUDIES if isinstance(values.get(study), Mapping)}
         return {**values, **filled}
 
@@ -215,8 +205,8 @@ def load(path: Path) -> Params:
     """The validated parameters in the YAML file `path`.
 
     Raises:
-        ParamsError: the file is missing, no YAML, or a key or value in it cannot be used; names the field and the
-        remedy.
+        ParamsError: the file is missing, no YAML, or a key or value in it cannot be used.  The message is one line
+            with the field and the remedy.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -228,64 +218,75 @@ def load(path: Path) -> Params:
         values = yaml.load(text, _Loader)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
-        place = f"line {mark.line + 1}" if mark else "somewhere"
-        raise ParamsError(f"{path}: {place}: not valid YAML ({getattr(error, 'problem', None) or error})") from None
+        line = f"line {mark.line + 1}" if mark else "somewhere"
+        raise ParamsError(f"{path}: {line}: not valid YAML ({getattr(error, 'problem', None) or error})") from None
     if not isinstance(values, Mapping):
         raise ParamsError(f"{path}: holds no parameters; compare it with the repository's: `git diff params.yaml`")
     try:
         return Params.model_validate(values)
     except ValidationError as error:
-        _explain(str(path), error)
+        field, problem = _first_error(Params, error, "key")
+        raise ParamsError(f"{path}: {field}: {problem}") from None
 
 
 class _Loader(yaml.SafeLoader):
-    """Refuses a key that stands twice, of which YAML would silently take the last."""
+    """Refuses a key that is given twice, where YAML would silently take the last."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         keys = [self.construct_object(key, deep=True) for key, _ in node.value]
         for index, key in enumerate(keys):
             if key in keys[:index]:
                 mark = node.value[index][0].start_mark
-                raise yaml.constructor.ConstructorError(problem=f"{key!r} stands twice", problem_mark=mark)
+                raise yaml.constructor.ConstructorError(problem=f"{key!r} is given twice", problem_mark=mark)
         return super().construct_mapping(node, deep=deep)
 
 
 def settings(**values: Any) -> Settings:
-    """Settings from single options of a command line, the defaults for the rest.
+    """These settings, and the defaults for the rest.
 
     Raises:
-        ParamsError: a value cannot be used.
+        OptionError: a value cannot be used.
+    """
+    return options(Settings, values)
+
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def options(model: type[Model], values: Mapping[str, Any]) -> Model:
+    """Single options as a `model` of them.
+
+    Raises:
+        OptionError: there is no such option, or its value cannot be used.
     """
     try:
-        return Settings.model_validate(values)
+        return model.model_validate(values)
     except ValidationError as error:
-        _explain("", error)
+        raise OptionError(*_first_error(model, error, "option")) from None
 
 
-def _explain(source: str, error: ValidationError) -> NoReturn:
-    """Raise the first fault as one line: where it is, what is wrong, what would be right."""
-    # A misspelt key is both unknown and missing: tell the first, which says what was meant.
-    fault = min(error.errors(), key=lambda fault: fault["type"] != "extra_forbidden")
-    place = [str(part) for part in fault["loc"]]
-    field = ".".join(place)
-    message = fault["msg"].removeprefix("Value error, ")
-    if fault["type"] == "extra_forbidden":
-        known = _keys(place[:-1])
-        close = difflib.get_close_matches(place[-1], known, n=1)
-        message = "unknown key; " + (f"did you mean {close[0]!r}?" if close else f"there are {', '.join(known)}")
-    elif fault["type"] == "missing":
-        message = "missing; add it (the repository's params.yaml shows how)"
-    else:
-        shown = repr(fault["input"])
-        message = f"{message} (found {shown if len(shown) <= 60 else shown[:57] + '…'})"
-    where = f"{source}: {field}" if source else f"--{field.replace('_', '-')}"
-    raise ParamsError(f"{where}: {' '.join(message.split())}") from None
+def _first_error(model: type[BaseModel], error: ValidationError, kind: Literal["key", "option"]) -> tuple[str, str]:
+    """Where the first error is, and in one line what is wrong and what would be right."""
+    # A misspelt key is both unknown and missing.  That it is unknown says more.
+    first = min(error.errors(), key=lambda each: each["type"] != "extra_forbidden")
+    keys = [str(key) for key in first["loc"]]
+    problem = first["msg"].removeprefix("Value error, ")
+    if first["type"] == "extra_forbidden":
+        names = _names(model, keys[:-1])
+        close = difflib.get_close_matches(keys[-1], names, n=1)
+        problem = f"unknown {kind}; " + (f"did you mean {close[0]!r}?" if close else f"there are {', '.join(names)}")
+    elif first["type"] == "missing":
+        problem = "missing; add it (the repository's params.yaml shows how)"
+    elif first["type"] != "value_error":  # our own messages name the value
+        value = repr(first["input"])
+        problem = f"{problem} (found {value if len(value) <= 60 else value[:57] + '…'})"
+    return ".".join(keys), " ".join(problem.split())
 
 
-def _keys(place: Iterable[str]) -> list[str]:
-    model: type[BaseModel] = Params
-    for part in place:
-        annotation = model.model_fields[part].annotation if part in model.model_fields else None
+def _names(model: type[BaseModel], section: Iterable[str]) -> list[str]:
+    """The fields of a section of a model, given by the keys that lead to it."""
+    for key in section:
+        annotation = model.model_fields[key].annotation if key in model.model_fields else None
         if isinstance(annotation, type) and issubclass(annotation, BaseModel):
             model = annotation
     return list(model.model_fields)

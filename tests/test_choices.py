@@ -5,7 +5,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from nst.engine.layers import LAYERS
-from nst.studies.choices import Cell, best_layer, best_window, certain_layer, pareto_front, recommended_cell, worse_rank
+from nst.studies.choices import Cell, best_layer, best_window, pareto_front, recommended_cell, worse_rank
 
 DISTANCES = st.floats(0, 10, allow_nan=False)
 CELLS = st.lists(st.tuples(DISTANCES, DISTANCES), min_size=1, max_size=30).map(
@@ -60,6 +60,16 @@ class TestBestLayer:
     def test_the_margin_is_the_difference_where_none_keeps_enough(self) -> None:
         assert best_layer({"conv1_1": 0.3, "conv2_1": 0.4, "conv3_1": 0.1}, 0.5).margin == pytest.approx(0.1)
 
+    @pytest.mark.parametrize("order", [("conv2_1", "conv4_1"), ("conv4_1", "conv2_1")])
+    def test_ties_go_to_the_shallower_layer_in_whatever_order_they_are_given(self, order: tuple[str, ...]) -> None:
+        below = best_layer(dict.fromkeys((*order, "conv5_1"), 0.4), 0.5)
+        assert (below.winner, below.runner_up, below.margin) == ("conv2_1", "conv4_1", 0)
+        # Both the winner's fall and either deeper layer's rise take 0.125.
+        above = best_layer({**dict.fromkeys(order, 0.375), "conv1_2": 0.625, "conv1_1": 0.9}, 0.5)
+        assert (above.winner, above.runner_up, above.margin) == ("conv1_2", "conv1_1", 0.125)
+        deeper = best_layer({**dict.fromkeys(order, 0.375), "conv1_1": 0.9}, 0.5)
+        assert (deeper.winner, deeper.runner_up, deeper.margin) == ("conv1_1", "conv2_1", 0.125)
+
     def test_one_layer_has_no_runner_up(self) -> None:
         choice = best_layer({"conv1_1": 0.9}, 0.5)
         assert (choice.winner, choice.runner_up, choice.margin) == ("conv1_1", None, None)
@@ -72,35 +82,6 @@ class TestBestLayer:
             assert winner == max(enough, key=LAYERS.index)
         else:
             assert ssim[winner] == max(ssim.values())
-
-
-class TestCertainLayer:
-    """The best layer before all results are there."""
-
-    LAYERS = ("conv1_1", "conv2_1", "conv3_1", "conv4_1")
-
-    def test_when_it_and_all_deeper_ones_are_there(self) -> None:
-        assert certain_layer({"conv4_1": 0.2, "conv3_1": 0.5}, self.LAYERS, 0.5) == "conv3_1"
-        assert certain_layer({"conv4_1": 0.5}, self.LAYERS, 0.5) == "conv4_1"
-
-    def test_not_while_a_deeper_one_may_keep_enough(self) -> None:
-        assert certain_layer({"conv1_1": 0.9, "conv2_1": 0.8, "conv3_1": 0.6}, self.LAYERS, 0.5) is None
-        assert certain_layer({}, self.LAYERS, 0.5) is None
-
-    def test_where_none_keeps_enough_only_at_the_end(self) -> None:
-        ssim = {"conv4_1": 0.1, "conv3_1": 0.3, "conv2_1": 0.4}
-        assert certain_layer(ssim, self.LAYERS, 0.5) is None
-        assert certain_layer({**ssim, "conv1_1": 0.2}, self.LAYERS, 0.5) == "conv2_1"
-
-    @given(st.dictionaries(st.sampled_from(LAYERS), st.floats(0, 1), min_size=1), st.floats(0, 1), st.data())
-    def test_the_results_still_to_come_never_change_it(
-        self, ssim: dict[str, float], least: float, data: st.DataObject
-    ) -> None:
-        """Of equal ones the first that is named wins, so results are given in one order, as the study does."""
-        best = best_layer(ssim, least).winner
-        there = data.draw(st.sets(st.sampled_from(sorted(ssim))))
-        assert certain_layer({layer: ssim[layer] for layer in ssim if layer in there}, ssim, least) in (None, best)
-        assert certain_layer(ssim, ssim, least) == best
 
 
 class TestBestWindow:

@@ -10,7 +10,6 @@ import yaml
 from engine_support import ROOT
 
 from nst import params
-from nst.cli import DEFAULT_STEPS
 from nst.engine.layers import LAYERS
 from nst.errors import ParamsError
 from nst.params import STUDIES, Params, Settings
@@ -26,7 +25,7 @@ def load(tmp_path: Path, text: str) -> Params:
 
 
 def refusal(tmp_path: Path, text: str) -> str:
-    """What is said about `text`, without the file's name; must be one line."""
+    """The error about `text`, without the file's name; must be one line."""
     with pytest.raises(ParamsError) as caught:
         load(tmp_path, text)
     message = str(caught.value)
@@ -114,14 +113,6 @@ class TestOverriding:
         assert job.noise == VALUES["noise"]
         assert section.job("reconstruct", size=64).size == 64
 
-    @pytest.mark.parametrize(
-        ("command", "study"),
-        [("transfer", "gallery"), ("reconstruct", "reconstruction"), ("synthesize", "synthesis")],
-    )
-    def test_the_command_takes_the_steps_of_the_studies(self, command: str, study: str) -> None:
-        section = getattr(params.load(ROOT / "params.yaml"), study)
-        assert DEFAULT_STEPS[command] == (section.iterations, section.learning_rate)
-
     def test_nothing_can_be_changed_afterwards(self, tmp_path: Path) -> None:
         with pytest.raises(ValueError, match="frozen"):
             load(tmp_path, TEXT).size = 3  # type: ignore[misc]
@@ -206,7 +197,7 @@ class TestRefusals:
     def test_a_bad_value_in_a_studys_own_settings(self, tmp_path: Path, study: str) -> None:
         assert refusal(tmp_path, changed(f"{study}.size", 1)).startswith(f"{study}.size: ")
 
-    def test_a_bad_value_at_the_top_is_told_where_it_is(self, tmp_path: Path) -> None:
+    def test_a_bad_value_at_the_top_is_reported_where_it_is(self, tmp_path: Path) -> None:
         assert (
             refusal(tmp_path, changed("pooling", "min")) == "pooling: Input should be 'max' or 'average' (found 'min')"
         )
@@ -227,14 +218,14 @@ class TestRefusals:
     def test_a_missing_key(self, tmp_path: Path, place: str) -> None:
         assert refusal(tmp_path, without(place)) == f"{place}: missing; add it (the repository's params.yaml shows how)"
 
-    def test_a_misspelt_key_is_told_as_misspelt_not_as_missing(self, tmp_path: Path) -> None:
+    def test_a_misspelt_key_is_unknown_not_missing(self, tmp_path: Path) -> None:
         text = TEXT.replace("transfer:\n", "tranfser:\n")
         assert refusal(tmp_path, text) == "tranfser: unknown key; did you mean 'transfer'?"
 
-    def test_a_key_that_stands_twice(self, tmp_path: Path) -> None:
+    def test_a_key_that_is_given_twice(self, tmp_path: Path) -> None:
         line = TEXT.splitlines().index("transfer:") + 3
         text = TEXT.replace("transfer:\n", "transfer:\n  seed: 1\n  seed: 2\n")
-        assert refusal(tmp_path, text) == f"line {line}: not valid YAML ('seed' stands twice)"
+        assert refusal(tmp_path, text) == f"line {line}: not valid YAML ('seed' is given twice)"
 
     @pytest.mark.parametrize(
         ("text", "message"),
@@ -268,5 +259,5 @@ class TestRefusals:
             params.load(tmp_path)
 
     def test_a_single_option(self) -> None:
-        with pytest.raises(ParamsError, match=r"^--size: Input should be .* \(found 3\)$"):
+        with pytest.raises(ParamsError, match=r"^size: Input should be .* \(found 3\)$"):
             params.settings(size=3)

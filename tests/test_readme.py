@@ -8,7 +8,7 @@ import pytest
 from dvc.cli.parser import get_main_parser
 
 from flows.settings import Settings
-from nst.cli import _parser
+from nst.cli import parser
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text("utf-8")
@@ -31,7 +31,7 @@ def test_command_exists(words: list[str]) -> None:
     elif program == "dvc":
         get_main_parser().parse_args(arguments)  # exits, and so fails, when DVC does not know it
     elif program == "nst":
-        options = _parser().parse_args(arguments)
+        options = parser().parse_args(arguments)
         pictures = [getattr(options, kind) for kind in ("content", "style") if hasattr(options, kind)]
         assert pictures and all((ROOT / picture).is_file() for picture in pictures)
     else:

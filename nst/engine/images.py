@@ -18,9 +18,7 @@ SHORTEST_SIDE = 32
 
 
 def read(path: Path) -> Image.Image:
-    """A picture file as 8-bit RGB, upright.
-
-    EXIF rotation is applied; transparency is laid on white; grey, palette, CMYK and 16-bit files are converted.
+    """A picture file as 8-bit RGB, upright, converted by `rgb`.
 
     Raises:
         ImageError: the file is missing, empty, no picture, cut off, or too large to be one.
@@ -34,7 +32,7 @@ def read(path: Path) -> Image.Image:
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(path) as opened:
                 opened.load()
-                return _rgb(ImageOps.exif_transpose(opened))
+                return rgb(opened)
     except UnidentifiedImageError:
         raise ImageError(f"{path}: not a picture that can be read; use JPEG, PNG, WebP or TIFF") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
@@ -43,7 +41,12 @@ def read(path: Path) -> Image.Image:
         raise ImageError(f"{path}: damaged or cut off ({error}); copy it again") from None
 
 
-def _rgb(picture: Image.Image) -> Image.Image:
+def rgb(picture: Image.Image) -> Image.Image:
+    """Any picture as 8-bit RGB, upright.
+
+    EXIF rotation is applied; transparency is laid on white; grey, palette, CMYK and 16-bit pictures are converted.
+    """
+    picture = ImageOps.exif_transpose(picture)
     if picture.mode.startswith("I;16") or picture.mode in ("I", "F"):
         values = np.nan_to_num(np.asarray(picture).astype(np.float64), posinf=0, neginf=0)
         # 16-bit files use 0 … 65535; "F" and "I" files may hold anything: take 0 … max of the smallest usual range.

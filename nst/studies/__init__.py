@@ -1,13 +1,6 @@
-"""The studies.  Each is a module that says which jobs answer its question, and what to write from their results:
+"""The studies.  Each is a module that says which jobs answer its question, and writes what their results show.
 
-* ``ALONE``: its jobs are timed, so they run one at a time with nothing beside them.
-* ``originals(params)``: the pictures it starts from, so that a bad one is found before anything is computed.
-* ``jobs(params, results)``: all jobs it wants, given the results so far.  Called again until it wants no new ones, so
-  that a study can build on what it has found (the best layer, say).
-* ``likely(params, results)``: jobs that it will want if the results still to come change nothing (the best window so
-  far stays the best).  Only workers that have nothing else to do run them, and what they find is in no table unless
-  the study does want it.
-* ``write(params, results, data, folder)``: pictures, tables, figures and metrics.json in the study's folder.
+Adding a study: a module with the members of `Study`, its name in `nst.params.STUDIES` and its section in params.yaml.
 """
 
 import importlib
@@ -30,22 +23,31 @@ class Study(Protocol):
     """What each module of this package offers."""
 
     ALONE: bool
+    """Its jobs are timed, so they run one at a time with nothing beside them."""
 
     def originals(self, params: Params) -> list[Original]:
-        """All pictures it starts from."""
+        """All pictures it starts from, so that a bad one is found before anything is computed."""
 
     def jobs(self, params: Params, results: Mapping[Job, Result]) -> list[Job]:
-        """All jobs wanted, given the results so far."""
+        """All jobs it wants, given the results so far.
 
-    def likely(self, params: Params, results: Mapping[Job, Result]) -> list[Job]:
-        """The jobs wanted if the results still to come change nothing."""
+        Called again until it wants no new ones, so that a study can build on what it has found (the best layer, say).
+        """
 
     def write(self, params: Params, results: Mapping[Job, Result], data: Path, folder: Path) -> None:
-        """Write what the study found into its folder."""
+        """Write pictures, tables, figures and metrics.json into the study's folder.
+
+        Args:
+            data: the folder of original pictures.
+        """
 
 
 def load(name: str) -> Study:
-    """The study called `name`, one of `STUDIES`."""
+    """The study called `name`.
+
+    Raises:
+        ParamsError: it is none of `STUDIES`.
+    """
     if name not in STUDIES:
         raise ParamsError(f"no study {name!r}; there are {', '.join(STUDIES)}")
     return cast(Study, importlib.import_module(f"nst.studies.{name}"))
@@ -54,7 +56,7 @@ def load(name: str) -> Study:
 def resolve(params: Params, reports: Path) -> Params:
     """The parameters with "recommended" layers replaced by those that the transfer study found.
 
-    Where the transfer study has not run yet, "recommended" stays; the gallery then refuses to start.
+    Before the transfer study has run, "recommended" stays, and the gallery refuses to start.
     """
     gallery = params.gallery
     if RECOMMENDED not in (gallery.content_layer, gallery.style_layers):

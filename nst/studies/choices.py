@@ -1,6 +1,6 @@
 """The rules by which the studies choose a layer, a window and a cell: functions of the numbers alone."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from nst.engine.layers import LAYERS
@@ -14,46 +14,38 @@ class Choice:
     winner: str
     runner_up: str | None
     margin: float | None
-    """How much one number would have to change for the runner-up to win, in SSIM, in style distance or in ranks; never
-    negative."""
+    """How much one number would have to change for the runner-up to win, in SSIM, style distance or ranks; ≥ 0."""
 
 
 def best_layer(ssim: Mapping[str, float], min_ssim: float) -> Choice:
-    """The deepest layer whose reconstruction still reaches `min_ssim`; if none does, the one with the highest SSIM.
+    """The deepest layer whose reconstruction reaches `min_ssim`; if none does, the one with the highest SSIM.
 
-    The shallowest layer always wins by PSNR: it has lost nothing yet.  What a study wants to know is how deep one may
-    go, that is how much of the pixels one may forget, before the picture is lost.
+    The shallowest layer always wins by PSNR, as it has lost nothing yet.  The question is how deep one may go before
+    the picture is lost.  Ties go to the shallower layer, whatever the order of `ssim`.
     """
-    enough = sorted((layer for layer in ssim if ssim[layer] >= min_ssim), key=LAYERS.index, reverse=True)
+    layers = sorted(ssim, key=LAYERS.index)  # min, max and sorted keep this order among equals
+    enough = [layer for layer in layers if ssim[layer] >= min_ssim]
     if not enough:
-        ranked = sorted(ssim, key=lambda layer: ssim[layer], reverse=True)
+        ranked = sorted(layers, key=lambda layer: ssim[layer], reverse=True)
         runner_up = ranked[1] if len(ranked) > 1 else None
         margin = ssim[ranked[0]] - ssim[runner_up] if runner_up else None
         return Choice(f"the highest SSIM, as no layer reaches {min_ssim:g}", ranked[0], runner_up, margin)
-    # Another one wins when the winner falls below the threshold, or when a deeper one rises to it.
-    rivals = [(ssim[enough[0]] - min_ssim, enough[1])] if len(enough) > 1 else []
-    rivals += [(min_ssim - ssim[layer], layer) for layer in ssim if LAYERS.index(layer) > LAYERS.index(enough[0])]
-    margin, runner_up = min(rivals, default=(None, None))
+    winner = enough[-1]
+    # Another layer wins when the winner falls below the threshold, or when a deeper layer rises to it.
+    rivals = {layer: min_ssim - ssim[layer] for layer in layers[layers.index(winner) + 1 :]}
+    if len(enough) > 1:
+        rivals = {enough[-2]: ssim[winner] - min_ssim, **rivals}
+    runner_up = min(rivals, key=lambda layer: rivals[layer], default=None)
+    margin = rivals[runner_up] if runner_up else None
     rule = f"the deepest layer whose reconstruction has an SSIM of {min_ssim:g} or more"
-    return Choice(rule, enough[0], runner_up, margin)
-
-
-def certain_layer(ssim: Mapping[str, float], layers: Collection[str], min_ssim: float) -> str | None:
-    """The layer that `best_layer` will choose of all `layers`, once no result still to come can change that; else None.
-
-    Args:
-        ssim: of those of the layers that have a result.
-    """
-    for layer in sorted(layers, key=LAYERS.index, reverse=True):
-        if layer not in ssim:
-            return None
-        if ssim[layer] >= min_ssim:
-            return layer
-    return best_layer(ssim, min_ssim).winner
+    return Choice(rule, winner, runner_up, margin)
 
 
 def best_window(style_distance: Mapping[str, float]) -> Choice:
-    """The window whose texture has the smallest style distance (which is measured at the same five layers for all)."""
+    """The window whose texture has the smallest style distance; the first of equal ones.
+
+    The distance is measured at the same five layers for all windows.
+    """
     ranked = sorted(style_distance, key=lambda window: style_distance[window])
     runner_up = ranked[1] if len(ranked) > 1 else None
     margin = style_distance[runner_up] - style_distance[ranked[0]] if runner_up else None
@@ -81,11 +73,13 @@ class Cell:
 
 
 def recommended_cell(cells: Sequence[Cell]) -> tuple[Cell, Choice]:
-    """The cell whose worse rank is best: cells are ranked by content distance and by style distance, and each one
-    counts by the worse of its two ranks (the sum decides between equals).
+    """The cell whose worse rank is best.
 
-    Ranks, because the two distances have no common unit; the worse of two, because a cell that is excellent at one
-    and poor at the other is what a compromise is not.
+    Cells are ranked by content distance and by style distance; a cell counts by the worse of its two ranks.  Ties go
+    to the smaller sum of ranks, then to the cell that comes first.
+
+    Ranks, because the two distances have no common unit.  The worse of the two, because a compromise is not excellent
+    at one and poor at the other.
     """
     by_content = _ranks([cell.content_distance for cell in cells])
     by_style = _ranks([cell.style_distance for cell in cells])
@@ -109,8 +103,10 @@ def recommended_cell(cells: Sequence[Cell]) -> tuple[Cell, Choice]:
 
 
 def worse_rank(cells: Sequence[Cell], content_distance: float, style_distance: float) -> int:
-    """What `recommended_cell` counts a cell with these distances by: the worse of its ranks among `cells`, 1 for the
-    smallest distance."""
+    """The worse of the two ranks that these distances have among `cells`, by which `recommended_cell` chooses.
+
+    The smallest distance has rank 1.
+    """
     return 1 + max(
         sum(cell.content_distance < content_distance for cell in cells),
         sum(cell.style_distance < style_distance for cell in cells),

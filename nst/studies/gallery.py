@@ -3,6 +3,11 @@
 from collections.abc import Mapping
 from pathlib import Path
 from statistics import fmean
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
 
 from nst.engine import images
 from nst.engine.jobs import Job
@@ -14,6 +19,8 @@ from nst.studies import figures, tables
 from nst.studies.originals import Original, of_pair, of_pairs, pair_name
 
 ALONE = False
+Grams = dict[str, dict[str, NDArray[np.float32]]]
+"""Gram matrices by layer and picture."""
 
 
 def originals(params: Params) -> list[Original]:
@@ -31,99 +38,101 @@ def jobs(params: Params, results: Mapping[Job, Result]) -> list[Job]:
     """The pairs of the grid, the favourites, the film.
 
     Raises:
-        ParamsError: it uses the layers that the transfer study recommends, and that one has not run.
+        ParamsError: it uses the layers that the transfer study recommends, and that study has not run.
     """
     del results
     return list(dict.fromkeys([*_grid(params).values(), *_favourites(params).values(), _film(params)]))
 
 
-def likely(params: Params, results: Mapping[Job, Result]) -> list[Job]:
-    """None: all jobs are wanted from the start."""
-    del params, results
-    return []
-
-
 def write(params: Params, results: Mapping[Job, Result], data: Path, folder: Path) -> None:
-    """Tables, the 3×3 picture with its originals, the favourites, Gram matrices and the GIF."""
+    """Tables, the contents × styles with their originals, the favourites, Gram matrices and the GIF."""
+    grid = {pair: results[job] for pair, job in _grid(params).items()}
+    favourites = {pair: results[job] for pair, job in _favourites(params).items()}
+    grams = _gram_matrices(params, grid, data)
+    distances = [tables.distances(result) for result in grid.values()]
+    target = folder / figures.FOLDER
+
+    tables.write((results[job] for job in jobs(params, results)), folder)
+    tables.write_headline({name: fmean(each[name] for each in distances) for name in distances[0]}, folder)
+    tables.write_metrics(_metrics(params, grid, favourites, grams), folder)
+    _draw_grid(params, grid, data, target / "grid.webp")
+    _draw_favourites(params, favourites, target)
+    figures.gram_matrices(grams, target / "gram_matrices.png")
+    film = results[_film(params)]
+    figures.save_gif([images.from_png(frame) for frame in (*film.frames, film.png)], target / "process.gif")
+
+
+def _metrics(
+    params: Params, grid: Mapping[Pair, Result], favourites: Mapping[Pair, Result], grams: Grams
+) -> dict[str, Any]:
+    return {
+        "content_layer": params.gallery.content_layer,
+        "style_layers": window(params.gallery.style_layers),
+        "pairs": _distances(grid),
+        "favourites": _distances(favourites),
+        "gram_distance_to_style": _gram_distances(grams),
+    }
+
+
+def _distances(results: Mapping[Pair, Result]) -> dict[str, dict[str, float]]:
+    return {
+        pair_name(*pair): {
+            "content_distance": known(result.quality.content_distance),
+            "style_distance": known(result.quality.style_distance),
+        }
+        for pair, result in results.items()
+    }
+
+
+def _gram_matrices(params: Params, grid: Mapping[Pair, Result], data: Path) -> Grams:
+    """Of the first style, the first content and their picture."""
     from nst.engine import metrics
 
     section = params.gallery
-    tables.write((results[job] for job in jobs(params, results)), folder)
-    contents = {name: Original("content", name, section.size).read(data) for name in section.contents}
-    styles = {name: Original("style", name, section.size).read(data) for name in section.styles}
-    grid = _grid(params)
-    target = folder / figures.FOLDER
-    head = [None, *styles.values()]
-    body = [
-        [
-            picture,
-            *(images.from_png(results[grid[content, style]].png) for style in section.styles),
-        ]
-        for content, picture in contents.items()
-    ]
-    figures.save(
-        figures.contact_sheet([head, *body], row_labels=["", *section.contents], column_labels=["", *section.styles]),
-        target / "grid.webp",
-    )
-
-    favourites = _favourites(params)
-    for pair, job in favourites.items():
-        figures.save(images.from_png(results[job].png), target / f"favourite_{'_'.join(pair)}.webp", quality=88)
-    figures.save(
-        figures.contact_sheet(
-            [[images.from_png(results[job].png) for job in favourites.values()]],
-            captions=[[pair_name(*pair) for pair in favourites]],
-            cell=section.favourite_size,
-        ),
-        target / "favourites.webp",
-        quality=88,
-    )
-
     content, style = section.contents[0], section.styles[0]
-    named = {
-        f"style: {style}": styles[style],
-        f"content: {content}": contents[content],
-        "result": images.from_png(results[grid[content, style]].png),
+    pictures = {
+        f"style: {style}": Original("style", style, section.size).read(data),
+        f"content: {content}": Original("content", content, section.size).read(data),
+        "result": images.from_png(grid[content, style].png),
     }
-    grams = {
-        name: metrics.gram_matrices(picture, section.gram_layers, section.weights) for name, picture in named.items()
+    found = {
+        name: metrics.gram_matrices(picture, section.gram_layers, section.weights) for name, picture in pictures.items()
     }
-    figures.gram_matrices(
-        {layer: {name: each[layer] for name, each in grams.items()} for layer in section.gram_layers},
-        target / "gram_matrices.png",
-    )
-
-    film = results[_film(params)]
-    figures.save_gif([images.from_png(frame) for frame in (*film.frames, film.png)], target / "process.gif")
-    painted = [tables.distances(results[job]) for job in grid.values()]
-    tables.write_headline({name: fmean(each[name] for each in painted) for name in painted[0]}, folder)
-    tables.write_metrics(
-        {
-            "content_layer": section.content_layer,
-            "style_layers": window(section.style_layers),
-            "pairs": _distances(grid, results),
-            "favourites": _distances(favourites, results),
-            "gram_distance_to_style": {
-                layer: {
-                    name: metrics.relative_distance(each[layer], grams[f"style: {style}"][layer])
-                    for name, each in grams.items()
-                    if not name.startswith("style")
-                }
-                for layer in section.gram_layers
-            },
-        },
-        folder,
-    )
+    return {layer: {name: each[layer] for name, each in found.items()} for layer in section.gram_layers}
 
 
-def _distances(jobs: Mapping[Pair, Job], results: Mapping[Job, Result]) -> dict[str, dict[str, float]]:
-    return {
-        pair_name(*pair): {
-            "content_distance": known(results[job].quality.content_distance),
-            "style_distance": known(results[job].quality.style_distance),
-        }
-        for pair, job in jobs.items()
-    }
+def _gram_distances(grams: Grams) -> dict[str, dict[str, float]]:
+    """At each layer, how far the content and the result are from the style.  `grams` has the style first."""
+    from nst.engine import metrics
+
+    found = {}
+    for layer, matrices in grams.items():
+        (_, style), *others = matrices.items()
+        found[layer] = {name: metrics.relative_distance(matrix, style) for name, matrix in others}
+    return found
+
+
+def _draw_grid(params: Params, grid: Mapping[Pair, Result], data: Path, path: Path) -> None:
+    """Contents at the left, styles above."""
+    section = params.gallery
+    rows: list[list[Image.Image | None]] = [
+        [None, *(Original("style", name, section.size).read(data) for name in section.styles)]
+    ]
+    for content in section.contents:
+        made = [images.from_png(grid[content, style].png) for style in section.styles]
+        rows.append([Original("content", content, section.size).read(data), *made])
+    sheet = figures.contact_sheet(rows, row_labels=["", *section.contents], column_labels=["", *section.styles])
+    figures.save(sheet, path)
+
+
+def _draw_favourites(params: Params, favourites: Mapping[Pair, Result], target: Path) -> None:
+    """Each in a file of its own, and all in favourites.webp."""
+    pictures = {pair: images.from_png(result.png) for pair, result in favourites.items()}
+    for pair, picture in pictures.items():
+        figures.save(picture, target / f"favourite_{'_'.join(pair)}.webp", quality=88)
+    captions = [pair_name(*pair) for pair in pictures]
+    sheet = figures.contact_sheet([[*pictures.values()]], captions=[captions], cell=params.gallery.favourite_size)
+    figures.save(sheet, target / "favourites.webp", quality=88)
 
 
 def _job(params: Params, pair: Pair, **changes: object) -> Job:

@@ -1,26 +1,40 @@
-"""Noise against content against AdaIN as the starting picture: quality after equal iterations, and time to equal
-quality.
+"""Noise, content or AdaIN as the starting picture: quality after equal iterations, and time to equal quality.
 
 The runs are timed one at a time, after a warm-up, the starts in turn, so that their times can be compared.
 """
 
+import dataclasses
 import statistics
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nst.engine import images
 from nst.engine.jobs import Init, Job
-from nst.engine.results import Result, known
+from nst.engine.results import Result
 from nst.params import Pair, Params
 from nst.studies import figures, tables
 from nst.studies.originals import Original, of_pair, of_pairs, pair_name
 
+if TYPE_CHECKING:
+    import pandas as pd
+
+Run = tuple[Pair, int, Init]
+"""Pair, seed and start of a run."""
+Group = tuple[Pair, Init]
+"""Pair and start of several runs, which differ in their seed."""
+
 ALONE = True
 TARGET_MARGIN = 1.05
-"""The target is this much above the worst run's last loss, so that every run reaches it."""
+"""The target loss is this multiple of the worst run's last loss, so that every run reaches it."""
 ALL_PAIRS = "all"
-"""Stands for the pair in rows over the runs of all pairs."""
+"""The pair in rows over the runs of all pairs."""
+QUALITY = ("content_distance", "style_distance", "ssim", "final_loss", "iterations_to_target")
+"""Means in starts.csv, which repeat exactly."""
+SPEED = ("seconds", "start_seconds", "ms_per_iteration", "seconds_to_target")
+"""Means in speed.csv, which are timed."""
+HEADLINE = ("iterations_to_target", "content_distance", "style_distance")
+"""Means in headline.json."""
 
 
 def originals(params: Params) -> list[Original]:
@@ -29,19 +43,13 @@ def originals(params: Params) -> list[Original]:
 
 
 def jobs(params: Params, results: Mapping[Job, Result]) -> list[Job]:
-    """Every pair, seed and start; the starts in turn, so that a slow minute of the machine meets all of them."""
+    """Every pair, seed and start; the starts in turn, so that a slow minute of the machine affects all of them."""
     del results
     return list(_runs(params).values())
 
 
-def likely(params: Params, results: Mapping[Job, Result]) -> list[Job]:
-    """None: all jobs are wanted from the start."""
-    del params, results
-    return []
-
-
 def target_loss(runs: Sequence[Result]) -> float:
-    """The loss that all runs of a pair reach: 5 % above the highest of their last losses."""
+    """The loss that all runs of a pair reach: `TARGET_MARGIN` times the highest of their last losses."""
     return TARGET_MARGIN * max(run.losses[-1] for run in runs)
 
 
@@ -52,149 +60,130 @@ def iterations_to(result: Result, target: float) -> int:
 
 def write(params: Params, results: Mapping[Job, Result], data: Path, folder: Path) -> None:
     """Tables, loss against iterations and against time, and the starts' pictures side by side."""
-    section = params.initialization
-    runs = _runs(params)
-    tables.write((results[job] for job in runs.values()), folder)
-    by_pair = {
-        pair: {start: [results[runs[pair, seed, start]] for seed in section.seeds] for start in section.inits}
-        for pair in section.pairs
+    runs = {key: results[job] for key, job in _runs(params).items()}
+    groups = _groups(params, runs)
+    targets = {
+        pair: target_loss([run for (one, _), group in groups.items() if one == pair for run in group])
+        for pair in params.initialization.pairs
     }
-    targets = {pair: target_loss([run for each in starts.values() for run in each]) for pair, starts in by_pair.items()}
+    each_run = _table_of_runs(runs, targets)
+    quality, speed = _means(each_run, QUALITY), _means(each_run, SPEED)
+    starts = quality[quality["pair"] == ALL_PAIRS].drop(columns="pair").set_index("init").to_dict("index")
 
-    target = folder / figures.FOLDER
-    titles = {pair: pair_name(*pair) for pair in section.pairs}
-    for axis in ("iterations", "seconds"):
-        figures.loss_curves(
-            {
-                titles[pair]: {
-                    start: [
-                        (run.timing.elapsed if axis == "seconds" else range(len(run.losses)), run.losses)
-                        for run in each
-                    ]
-                    for start, each in starts.items()
-                }
-                for pair, starts in by_pair.items()
-            },
-            x_label=axis,
-            path=target / f"loss_{axis}.png",
-            targets={titles[pair]: value for pair, value in targets.items()},
-        )
-    sheet = []
-    for names, starts in by_pair.items():
-        inputs = [original.read(data) for original in of_pair(names, section.size)]
-        sheet.append([*inputs, *(images.from_png(each[0].png) for each in starts.values())])
-    figures.save(
-        figures.contact_sheet(sheet, column_labels=["content", "style", *(f"from {start}" for start in section.inits)]),
-        target / "starts.webp",
-    )
-
-    losses = [
-        {"job": run.job.name, "iteration": index, "loss": loss}
-        for starts in by_pair.values()
-        for each in starts.values()
-        for run in each
-        for index, loss in enumerate(run.losses)
-    ]
+    tables.write(runs.values(), folder)
+    losses = _by_iteration("loss", (run for group in groups.values() for run in group), lambda run: run.losses)
     tables.write_csv(losses, folder / "losses.csv")
-    elapsed = [
-        {"job": results[job].job.name, "iteration": index, "seconds": seconds}
-        for job in runs.values()
-        for index, seconds in enumerate(results[job].timing.elapsed)
-    ]
+    elapsed = _by_iteration("seconds", runs.values(), lambda run: run.timing.elapsed)
     tables.write_csv(elapsed, folder / "elapsed.csv", digits=4)
-    tables.write_csv(_relative_losses(by_pair, targets), folder / "curves.csv")
-    quality, timing = _summaries(section.inits, by_pair, targets)
-    tables.write_csv(timing, folder / "speed.csv", digits=4)
+    tables.write_csv(_relative_losses(groups, targets), folder / "curves.csv")
+    tables.write_csv(speed, folder / "speed.csv", digits=4)
     tables.write_csv(quality, folder / "starts.csv")
-    tables.write_headline(
-        {
-            f"{row['init']}.{name}": row[name]
-            for row in quality
-            if row["pair"] == ALL_PAIRS
-            for name in ("iterations_to_target", "content_distance", "style_distance")
-        },
-        folder,
-    )
+    tables.write_headline({f"{start}.{name}": row[name] for start, row in starts.items() for name in HEADLINE}, folder)
     tables.write_metrics(
-        {
-            "target_loss": {titles[pair]: value for pair, value in targets.items()},
-            "starts": {
-                row["init"]: {key: value for key, value in row.items() if key not in ("pair", "init")}
-                for row in quality
-                if row["pair"] == ALL_PAIRS
-            },
-        },
-        folder,
+        {"target_loss": {pair_name(*pair): loss for pair, loss in targets.items()}, "starts": starts}, folder
     )
+    _draw_losses(groups, targets, folder / figures.FOLDER)
+    _draw_starts(params, groups, data, folder / figures.FOLDER / "starts.webp")
+
+
+def _groups(params: Params, runs: Mapping[Run, Result]) -> dict[Group, list[Result]]:
+    section = params.initialization
+    return {
+        (pair, start): [runs[pair, seed, start] for seed in section.seeds]
+        for pair in section.pairs
+        for start in section.inits
+    }
+
+
+def _by_iteration(
+    name: str, runs: Iterable[Result], values: Callable[[Result], Sequence[float]]
+) -> Iterator[dict[str, Any]]:
+    """One row for each iteration of each run, from 0 at the start."""
+    for run in runs:
+        for iteration, value in enumerate(values(run)):
+            yield {"job": run.job.name, "iteration": iteration, name: value}
 
 
 def _relative_losses(
-    by_pair: Mapping[Pair, Mapping[Init, Sequence[Result]]], targets: Mapping[Pair, float]
+    groups: Mapping[Group, Sequence[Result]], targets: Mapping[Pair, float]
 ) -> Iterator[dict[str, float]]:
-    """By iteration, the mean loss of each start's runs, each loss as a multiple of its pair's target."""
-    runs = {
-        start: [(run, targets[pair]) for pair, starts in by_pair.items() for run in starts[start]]
-        for start in next(iter(by_pair.values()))
+    """For each iteration, the mean over each start's runs of their loss divided by their pair's target."""
+    relative: dict[str, list[list[float]]] = {}
+    for (pair, start), runs in groups.items():
+        relative.setdefault(start, []).extend([loss / targets[pair] for loss in run.losses] for run in runs)
+    for iteration in range(min(len(run.losses) for runs in groups.values() for run in runs)):
+        means = {start: statistics.fmean(losses[iteration] for losses in each) for start, each in relative.items()}
+        yield {"iteration": iteration, **means}
+
+
+def _table_of_runs(runs: Mapping[Run, Result], targets: Mapping[Pair, float]) -> "pd.DataFrame":
+    """One row a run: its pair, its start, and all that `_means` averages."""
+    import pandas as pd
+
+    rows = []
+    for (pair, _, start), run in runs.items():
+        needed = iterations_to(run, targets[pair])
+        rows.append(
+            {
+                "pair": pair_name(*pair),
+                "init": start,
+                **dataclasses.asdict(run.quality),
+                "iterations_to_target": needed,
+                "seconds": run.timing.seconds,
+                "start_seconds": run.timing.start_seconds,
+                "ms_per_iteration": 1000 * run.timing.seconds_per_iteration,
+                "seconds_to_target": run.timing.elapsed[needed],
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def _means(runs: "pd.DataFrame", columns: Sequence[str]) -> "pd.DataFrame":
+    """Mean and standard deviation of each start, by pair and over all runs."""
+    import pandas as pd
+
+    every = pd.concat([runs, runs.assign(pair=ALL_PAIRS)])
+    groups = every.groupby(["pair", "init"], sort=False)
+    means = groups.size().to_frame("runs")
+    for name in columns:
+        means[name] = groups[name].mean()
+        means[f"{name}_sd"] = groups[name].std().fillna(0.0)  # of a single run
+    return means.reset_index()
+
+
+def _draw_losses(groups: Mapping[Group, Sequence[Result]], targets: Mapping[Pair, float], target: Path) -> None:
+    """loss_iterations.png and loss_seconds.png."""
+    axes: dict[str, Callable[[Result], Sequence[float]]] = {
+        "iterations": lambda run: range(len(run.losses)),
+        "seconds": lambda run: run.timing.elapsed,
     }
-    for index in range(min(len(run.losses) for each in runs.values() for run, _ in each)):
-        means: dict[str, float] = {
-            start: statistics.fmean(run.losses[index] / loss for run, loss in each) for start, each in runs.items()
-        }
-        yield {"iteration": index, **means}
+    for axis, values in axes.items():
+        panels: dict[str, dict[str, list[tuple[Sequence[float], Sequence[float]]]]] = {}
+        for (pair, start), runs in groups.items():
+            panels.setdefault(pair_name(*pair), {})[start] = [(values(run), run.losses) for run in runs]
+        figures.loss_curves(
+            panels,
+            x_label=axis,
+            path=target / f"loss_{axis}.png",
+            targets={pair_name(*pair): loss for pair, loss in targets.items()},
+        )
 
 
-def _summaries(
-    inits: Sequence[Init],
-    by_pair: Mapping[Pair, Mapping[Init, Sequence[Result]]],
-    targets: Mapping[Pair, float],
-) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Mean and standard deviation of each start, by pair and over all runs: (what repeats exactly, what is timed)."""
-    quality: list[dict[str, Any]] = []
-    timing: list[dict[str, Any]] = []
-    for pair in (*by_pair, None):
-        name = pair_name(*pair) if pair else ALL_PAIRS
-        for start in inits:
-            runs = [
-                (run, targets[one]) for one, starts in by_pair.items() if pair in (one, None) for run in starts[start]
-            ]
-            needed = [iterations_to(run, loss) for run, loss in runs]
-            quality.append(
-                {
-                    "pair": name,
-                    "init": start,
-                    "runs": len(runs),
-                    **_spread("content_distance", [known(run.quality.content_distance) for run, _ in runs]),
-                    **_spread("style_distance", [known(run.quality.style_distance) for run, _ in runs]),
-                    **_spread("ssim", [known(run.quality.ssim) for run, _ in runs]),
-                    **_spread("final_loss", [run.quality.final_loss for run, _ in runs]),
-                    **_spread("iterations_to_target", needed),
-                }
-            )
-            timing.append(
-                {
-                    "pair": name,
-                    "init": start,
-                    "runs": len(runs),
-                    **_spread("seconds", [run.timing.seconds for run, _ in runs]),
-                    **_spread("start_seconds", [run.timing.start_seconds for run, _ in runs]),
-                    **_spread("ms_per_iteration", [1000 * run.timing.seconds_per_iteration for run, _ in runs]),
-                    **_spread(
-                        "seconds_to_target",
-                        [run.timing.elapsed[count] for (run, _), count in zip(runs, needed, strict=True)],
-                    ),
-                }
-            )
-    return quality, timing
+def _draw_starts(params: Params, groups: Mapping[Group, Sequence[Result]], data: Path, path: Path) -> None:
+    """One row a pair: its originals, and the first picture from each start."""
+    section = params.initialization
+    rows = [
+        [
+            *(original.read(data) for original in of_pair(pair, section.size)),
+            *(images.from_png(groups[pair, start][0].png) for start in section.inits),
+        ]
+        for pair in section.pairs
+    ]
+    columns = ["content", "style", *(f"from {start}" for start in section.inits)]
+    figures.save(figures.contact_sheet(rows, column_labels=columns), path)
 
 
-def _spread(name: str, values: Sequence[float]) -> dict[str, float]:
-    return {
-        name: statistics.fmean(values),
-        f"{name}_sd": statistics.stdev(values) if len(values) > 1 else 0.0,
-    }
-
-
-def _runs(params: Params) -> dict[tuple[Pair, int, Init], Job]:
+def _runs(params: Params) -> dict[Run, Job]:
     section = params.initialization
     return {
         (pair, seed, start): section.job(
@@ -205,7 +194,7 @@ def _runs(params: Params) -> dict[tuple[Pair, int, Init], Job]:
             style_layers=section.style_layers,
             init=start,
             seed=seed if start == "noise" else 0,
-            # Starts without noise give the same picture every time; they are run as often, for their times.
+            # Starts without noise give the same picture every time.  They run as often, for their times.
             run=0 if start == "noise" else index,
         )
         for pair in section.pairs

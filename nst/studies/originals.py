@@ -1,6 +1,6 @@
-"""The pictures that studies start from, and the sheet that compares two noises."""
+"""The pictures that studies start from."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -8,22 +8,20 @@ from typing import Literal
 from PIL import Image
 
 from nst.engine import images
-from nst.engine.jobs import Job, Noise
-from nst.engine.results import Result
 from nst.params import Pair
-from nst.studies import figures
 
 
 @dataclass(frozen=True)
 class Original:
-    """An input picture at the size at which a study uses it."""
+    """A content or style picture, and the size at which a study uses it."""
 
     kind: Literal["content", "style"]
     name: str
     size: int
+    """Longest side, px."""
 
     def read(self, data: Path) -> Image.Image:
-        """The picture from the folder of inputs.
+        """The picture from `data`, the folder of original pictures, at this size.
 
         Raises:
             ImageError: it is missing, unreadable, or too small or too narrow.
@@ -38,45 +36,10 @@ def pair_name(content: str, style: str) -> str:
 
 
 def of_pairs(names: Iterable[Pair], size: int) -> list[Original]:
-    """The pictures of pairs (content, style)."""
+    """The pictures of several pairs."""
     return [original for content, style in names for original in of_pair((content, style), size)]
 
 
 def of_pair(names: Pair, size: int) -> list[Original]:
-    """Content and style."""
+    """The pictures of a pair (content, style)."""
     return [Original("content", names[0], size), Original("style", names[1], size)]
-
-
-def compare_noises(
-    originals: Sequence[Original],
-    *,
-    seeds: Sequence[int],
-    noise: Noise,
-    results: Mapping[Job, Result],
-    jobs: Mapping[tuple[str, int], Job],
-    data: Path,
-    path: Path,
-) -> dict[str, dict[str, float]]:
-    """Draw each original beside the noises and what was made from them.
-
-    Returns how alike the first two noises end, by name of the original: the PSNR between the results ("psnr_between")
-    and the share of their variation that they have in common ("shared").
-    """
-    from nst.engine import init, metrics
-    from nst.engine.run import decode
-
-    sheet = []
-    between = {}
-    for one in originals:
-        original = one.read(data)
-        made = [images.from_png(results[jobs[one.name, seed]].png) for seed in seeds]
-        noises = [decode(init.noise(noise, original.height, original.width, seed)) for seed in seeds]
-        sheet.append([original, *(picture for both in zip(noises, made, strict=True) for picture in both)])
-        first, second = (metrics.as_tensor(picture) for picture in made[:2])
-        between[one.name] = {
-            "psnr_between": metrics.psnr(first, second),
-            "shared": metrics.shared_variation(first, second),
-        }
-    columns = ["original", *(text for seed in seeds for text in (f"noise {seed}", f"from noise {seed}"))]
-    figures.save(figures.contact_sheet(sheet, row_labels=[one.name for one in originals], column_labels=columns), path)
-    return between

@@ -3,17 +3,20 @@
 Mahendran & Vedaldi (2015); Gatys et al. (2016), figure 1, content reconstructions.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
+
+from PIL import Image
 
 from nst.engine import images
 from nst.engine.jobs import Job
 from nst.engine.layers import layer_number
 from nst.engine.results import Result, known
 from nst.params import Params
-from nst.studies import figures, tables
-from nst.studies.choices import Choice, best_layer, certain_layer
-from nst.studies.originals import Original, compare_noises
+from nst.studies import figures, noises, tables
+from nst.studies.choices import Choice, best_layer
+from nst.studies.originals import Original
 
 ALONE = False
 
@@ -25,18 +28,12 @@ def originals(params: Params) -> list[Original]:
 
 
 def jobs(params: Params, results: Mapping[Job, Result]) -> list[Job]:
-    """One job a layer; and, as soon as the best layer is certain, one a content and noise there."""
+    """One job a layer; then, at the best layer, one a content and noise."""
     first = _layer_jobs(params)
-    ssim = {layer: known(results[job].quality.ssim) for layer, job in first.items() if job in results}
-    best = certain_layer(ssim, first, params.reconstruction.min_ssim)
-    compared = _comparison_jobs(params, best) if best else {}
+    if not all(job in results for job in first.values()):
+        return list(first.values())
+    compared = _comparison_jobs(params, choose(params, results).winner)
     return list(dict.fromkeys([*first.values(), *compared.values()]))
-
-
-def likely(params: Params, results: Mapping[Job, Result]) -> list[Job]:
-    """None: deep layers run first, so the best one is certain long before the last jobs run."""
-    del params, results
-    return []
 
 
 def choose(params: Params, results: Mapping[Job, Result]) -> Choice:
@@ -46,80 +43,89 @@ def choose(params: Params, results: Mapping[Job, Result]) -> Choice:
 
 
 def write(params: Params, results: Mapping[Job, Result], data: Path, folder: Path) -> None:
-    """Tables, the layers as a grid (deepest top left), curves over depth, and the two noises side by side."""
-    section = params.reconstruction
+    """Tables, the layers as a grid (deepest top left), curves over depth, and the noises side by side."""
     choice = choose(params, results)
-    wanted = jobs(params, results)
-    tables.write((results[job] for job in wanted), folder)
+    layers = {layer: results[job] for layer, job in _layer_jobs(params).items()}
+    compared = {key: results[job] for key, job in _comparison_jobs(params, choice.winner).items()}
+    target = folder / figures.FOLDER
 
-    layers = _layer_jobs(params)
-    deepest_first = list(reversed(layers))
-    quality = {layer: results[job].quality for layer, job in layers.items()}
-    figures.save(
-        figures.folded_sheet(
-            [images.from_png(results[layers[layer]].png) for layer in deepest_first],
-            [f"{layer_number(layer)} · {layer} · {known(quality[layer].psnr):.1f} dB" for layer in deepest_first],
-            mark=deepest_first.index(choice.winner),
-        ),
-        folder / figures.FOLDER / "layers.webp",
-    )
+    tables.write((results[job] for job in jobs(params, results)), folder)
+    tables.write_csv(_depth_rows(layers), folder / "depth.csv")
+    tables.write_headline(_headline(choice, layers[choice.winner]), folder)
+    tables.write_metrics(_metrics(params, choice, layers, compared), folder)
+    _draw_layers(layers, choice.winner, target / "layers.webp")
+    _draw_depth(layers, choice.winner, target / "depth.png")
+    figures.save(_noise_sheet(params, compared, data), target / "noises.webp")
+
+
+def _depth_rows(layers: Mapping[str, Result]) -> Iterator[dict[str, Any]]:
+    for layer, result in layers.items():
+        quality = result.quality
+        yield {"number": layer_number(layer), "layer": layer, "psnr": quality.psnr, "ssim": quality.ssim}
+
+
+def _headline(choice: Choice, best: Result) -> dict[str, Any]:
+    return {
+        "best": choice.winner,
+        "margin": choice.margin,
+        "psnr": best.quality.psnr,
+        "ssim": best.quality.ssim,
+        **tables.distances(best),
+    }
+
+
+def _metrics(
+    params: Params, choice: Choice, layers: Mapping[str, Result], compared: Mapping[tuple[str, int], Result]
+) -> dict[str, Any]:
+    section = params.reconstruction
+    return {
+        "best_layer": choice.winner,
+        "rule": choice.rule,
+        "runner_up": choice.runner_up,
+        "margin": choice.margin,
+        "psnr": {layer: result.quality.psnr for layer, result in layers.items()},
+        "ssim": {layer: result.quality.ssim for layer, result in layers.items()},
+        "content_distance": {layer: result.quality.content_distance for layer, result in layers.items()},
+        "noises": {
+            content: _noise_metrics([compared[content, seed] for seed in section.compare_seeds])
+            for content in section.compare_contents
+        },
+    }
+
+
+def _noise_metrics(made: Sequence[Result]) -> dict[str, Any]:
+    """Of one content, from each noise."""
+    return {**noises.likeness(*made[:2]), "psnr": [result.quality.psnr for result in made]}
+
+
+def _draw_layers(layers: Mapping[str, Result], best: str, path: Path) -> None:
+    deepest_first = list(layers)[::-1]
+    captions = [
+        f"{layer_number(layer)} · {layer} · {known(layers[layer].quality.psnr):.1f} dB" for layer in deepest_first
+    ]
+    pictures = [images.from_png(layers[layer].png) for layer in deepest_first]
+    figures.save(figures.folded_sheet(pictures, captions, mark=deepest_first.index(best)), path)
+
+
+def _draw_depth(layers: Mapping[str, Result], best: str, path: Path) -> None:
+    quality = [result.quality for result in layers.values()]
     figures.line_plots(
         list(layers),
         {
-            "PSNR (dB, higher is closer)": [known(q.psnr) for q in quality.values()],
-            "SSIM (higher is closer)": [known(q.ssim) for q in quality.values()],
-            "content distance (lower is closer)": [known(q.content_distance) for q in quality.values()],
+            "PSNR (dB, higher is closer)": [known(each.psnr) for each in quality],
+            "SSIM (higher is closer)": [known(each.ssim) for each in quality],
+            "content distance (lower is closer)": [known(each.content_distance) for each in quality],
         },
         x_label="layer",
-        path=folder / figures.FOLDER / "depth.png",
-        mark=list(layers).index(choice.winner),
+        path=path,
+        mark=list(layers).index(best),
     )
 
-    compared = _comparison_jobs(params, choice.winner)
-    seeds = section.compare_seeds
-    between = compare_noises(
-        [Original("content", name, section.size) for name in section.compare_contents],
-        seeds=seeds,
-        noise=section.noise,
-        results=results,
-        jobs=compared,
-        data=data,
-        path=folder / figures.FOLDER / "noises.webp",
-    )
-    tables.write_csv(
-        ({"number": layer_number(name), "layer": name, "psnr": q.psnr, "ssim": q.ssim} for name, q in quality.items()),
-        folder / "depth.csv",
-    )
-    best = results[layers[choice.winner]]
-    tables.write_headline(
-        {
-            "best": choice.winner,
-            "margin": choice.margin,
-            "psnr": best.quality.psnr,
-            "ssim": best.quality.ssim,
-            **tables.distances(best),
-        },
-        folder,
-    )
-    tables.write_metrics(
-        {
-            "best_layer": choice.winner,
-            "rule": choice.rule,
-            "runner_up": choice.runner_up,
-            "margin": choice.margin,
-            "psnr": {layer: q.psnr for layer, q in quality.items()},
-            "ssim": {layer: q.ssim for layer, q in quality.items()},
-            "content_distance": {layer: q.content_distance for layer, q in quality.items()},
-            "noises": {
-                content: {
-                    **between[content],
-                    "psnr": [results[compared[content, seed]].quality.psnr for seed in seeds],
-                }
-                for content in section.compare_contents
-            },
-        },
-        folder,
-    )
+
+def _noise_sheet(params: Params, compared: Mapping[tuple[str, int], Result], data: Path) -> Image.Image:
+    section = params.reconstruction
+    originals = [Original("content", name, section.size) for name in section.compare_contents]
+    return noises.sheet(originals, compared, seeds=section.compare_seeds, noise=section.noise, data=data)
 
 
 def _layer_jobs(params: Params) -> dict[str, Job]:

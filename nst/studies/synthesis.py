@@ -3,17 +3,20 @@
 Gatys, Ecker & Bethge (2015), "Texture Synthesis Using Convolutional Neural Networks".
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
+
+from PIL import Image
 
 from nst.engine import images
 from nst.engine.jobs import Job
 from nst.engine.layers import layer_number, window
 from nst.engine.results import Result, known
 from nst.params import Params
-from nst.studies import figures, tables
+from nst.studies import figures, noises, tables
 from nst.studies.choices import Choice, best_window
-from nst.studies.originals import Original, compare_noises
+from nst.studies.originals import Original
 
 ALONE = False
 
@@ -29,85 +32,82 @@ def jobs(params: Params, results: Mapping[Job, Result]) -> list[Job]:
     first = _window_jobs(params)
     if not all(job in results for job in first.values()):
         return list(first.values())
-    return list(dict.fromkeys([*first.values(), *likely(params, results)]))
-
-
-def likely(params: Params, results: Mapping[Job, Result]) -> list[Job]:
-    """The comparison at the window that is the best so far."""
-    if not any(job in results for job in _window_jobs(params).values()):
-        return []
-    return list(_comparison_jobs(params, choose(params, results).winner).values())
+    compared = _comparison_jobs(params, choose(params, results).winner)
+    return list(dict.fromkeys([*first.values(), *compared.values()]))
 
 
 def choose(params: Params, results: Mapping[Job, Result]) -> Choice:
-    """The best window of those that have a result, by `nst.studies.choices.best_window`."""
-    done = {name: results[job] for name, job in _window_jobs(params).items() if job in results}
-    return best_window({name: known(result.quality.style_distance) for name, result in done.items()})
+    """The best window, by `nst.studies.choices.best_window`."""
+    windows = _window_jobs(params)
+    return best_window({name: known(results[job].quality.style_distance) for name, job in windows.items()})
 
 
 def write(params: Params, results: Mapping[Job, Result], data: Path, folder: Path) -> None:
-    """Tables, the windows as a grid (deepest top left), style distance over depth, and the two noises side by side."""
-    section = params.synthesis
+    """Tables, the windows as a grid (deepest top left), style distance over depth, and the noises side by side."""
     choice = choose(params, results)
-    tables.write((results[job] for job in jobs(params, results)), folder)
+    windows = {name: results[job] for name, job in _window_jobs(params).items()}
+    compared = {key: results[job] for key, job in _comparison_jobs(params, choice.winner).items()}
+    best = tables.distances(windows[choice.winner])
+    target = folder / figures.FOLDER
 
-    windows = _window_jobs(params)
-    distance = {name: known(results[job].quality.style_distance) for name, job in windows.items()}
-    deepest_first = list(reversed(windows))
-    figures.save(
-        figures.folded_sheet(
-            [images.from_png(results[windows[name]].png) for name in deepest_first],
-            [f"{name} · distance {distance[name]:.3f}" for name in deepest_first],
-            mark=deepest_first.index(choice.winner),
-        ),
-        folder / figures.FOLDER / "windows.webp",
-    )
+    tables.write((results[job] for job in jobs(params, results)), folder)
+    tables.write_csv(_depth_rows(windows), folder / "depth.csv")
+    tables.write_headline({"best": choice.winner, "margin": choice.margin, **best}, folder)
+    tables.write_metrics(_metrics(params, choice, windows, compared), folder)
+    _draw_windows(windows, choice.winner, target / "windows.webp")
+    _draw_depth(windows, choice.winner, target / "depth.png")
+    figures.save(_noise_sheet(params, compared, data), target / "noises.webp")
+
+
+def _depth_rows(windows: Mapping[str, Result]) -> Iterator[dict[str, Any]]:
+    for name, result in windows.items():
+        first_layer = layer_number(result.job.style_layers[0])
+        yield {"first_layer": first_layer, "window": name, **tables.distances(result)}
+
+
+def _metrics(
+    params: Params, choice: Choice, windows: Mapping[str, Result], compared: Mapping[tuple[str, int], Result]
+) -> dict[str, Any]:
+    section = params.synthesis
+    return {
+        "best_window": choice.winner,
+        "rule": choice.rule,
+        "runner_up": choice.runner_up,
+        "margin": choice.margin,
+        "style_distance": {name: result.quality.style_distance for name, result in windows.items()},
+        "noises": {
+            style: _noise_metrics([compared[style, seed] for seed in section.compare_seeds])
+            for style in section.compare_styles
+        },
+    }
+
+
+def _noise_metrics(made: Sequence[Result]) -> dict[str, Any]:
+    """Of one style, from each noise."""
+    return {**noises.likeness(*made[:2]), "style_distance": [result.quality.style_distance for result in made]}
+
+
+def _draw_windows(windows: Mapping[str, Result], best: str, path: Path) -> None:
+    deepest_first = list(windows)[::-1]
+    captions = [f"{name} · distance {known(windows[name].quality.style_distance):.3f}" for name in deepest_first]
+    pictures = [images.from_png(windows[name].png) for name in deepest_first]
+    figures.save(figures.folded_sheet(pictures, captions, mark=deepest_first.index(best)), path)
+
+
+def _draw_depth(windows: Mapping[str, Result], best: str, path: Path) -> None:
     figures.line_plots(
         list(windows),
-        {"style distance (lower is closer)": list(distance.values())},
+        {"style distance (lower is closer)": [known(result.quality.style_distance) for result in windows.values()]},
         x_label="window of layers",
-        path=folder / figures.FOLDER / "depth.png",
-        mark=list(windows).index(choice.winner),
+        path=path,
+        mark=list(windows).index(best),
     )
 
-    compared = _comparison_jobs(params, choice.winner)
-    seeds = section.compare_seeds
-    between = compare_noises(
-        [Original("style", name, section.size) for name in section.compare_styles],
-        seeds=seeds,
-        noise=section.noise,
-        results=results,
-        jobs=compared,
-        data=data,
-        path=folder / figures.FOLDER / "noises.webp",
-    )
-    tables.write_csv(
-        (
-            {"first_layer": layer_number(job.style_layers[0]), "window": name, **tables.distances(results[job])}
-            for name, job in windows.items()
-        ),
-        folder / "depth.csv",
-    )
-    tables.write_headline(
-        {"best": choice.winner, "margin": choice.margin, **tables.distances(results[windows[choice.winner]])}, folder
-    )
-    tables.write_metrics(
-        {
-            "best_window": choice.winner,
-            "rule": choice.rule,
-            "runner_up": choice.runner_up,
-            "margin": choice.margin,
-            "style_distance": distance,
-            "noises": {
-                style: {
-                    **between[style],
-                    "style_distance": [results[compared[style, seed]].quality.style_distance for seed in seeds],
-                }
-                for style in section.compare_styles
-            },
-        },
-        folder,
-    )
+
+def _noise_sheet(params: Params, compared: Mapping[tuple[str, int], Result], data: Path) -> Image.Image:
+    section = params.synthesis
+    originals = [Original("style", name, section.size) for name in section.compare_styles]
+    return noises.sheet(originals, compared, seeds=section.compare_seeds, noise=section.noise, data=data)
 
 
 def _window_jobs(params: Params) -> dict[str, Job]:

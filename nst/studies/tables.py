@@ -1,15 +1,30 @@
-"""quality.csv, timing.csv, metrics.json and headline.json, which each study writes; and what the gallery goes by."""
+"""The files that studies write: quality.csv, timing.csv, metrics.json, headline.json, pictures.  And how to read them.
+
+A field that is added to `Quality` is a column of quality.csv; one added to `Timing`, of timing.csv.
+"""
 
 import csv
+import dataclasses
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nst.engine.layers import window
 from nst.engine.results import Result
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 DISTANCES = ("content_distance", "style_distance", "sliced_wasserstein", "colour_distance")
+"""Metrics that headlines and tables of depth show."""
+
+JOB_COLUMNS = (
+    "content", "style", "content_layer", "style_layers", "init", "seed", "size", "iterations", "optimizer",
+)  # fmt: skip
+"""Columns of quality.csv that describe the job; after them comes every field of `Quality`."""
+NOT_IN_TIMING = ("start_seconds", "iterations", "elapsed")
+"""Fields of `Timing` that timing.csv leaves out; speed.csv, quality.csv and elapsed.csv have them."""
 
 TABLES = ("metrics.json", "quality.csv", "timing.csv")
 """What every study writes and pages are made from."""
@@ -44,15 +59,17 @@ def write_metrics(metrics: Mapping[str, Any], folder: Path) -> None:
 
 
 def write_headline(values: Mapping[str, float | str | None], folder: Path) -> None:
-    """headline.json: the few numbers that a study is judged by, for `dvc metrics show`, `dvc metrics diff` and
-    `dvc exp show`, which make a column of each."""
+    """headline.json: the few numbers that a study is judged by.
+
+    `dvc metrics show`, `dvc metrics diff` and `dvc exp show` make a column of each.
+    """
     _write_json(values, folder / "headline.json")
 
 
 def write_recommended(content_layer: str, style_layers: str, folder: Path) -> None:
     """recommended.json: the layers that the transfer study recommends, and nothing else.
 
-    It is what the gallery depends on: other numbers of the study may change, and the gallery need not run again.
+    The gallery depends on this file alone: other numbers of the study may change, and it need not run again.
     """
     _write_json({"content_layer": content_layer, "style_layers": style_layers}, folder / "recommended.json")
 
@@ -64,20 +81,20 @@ def read_recommended(folder: Path) -> tuple[str, str]:
 
 
 def distances(result: Result) -> dict[str, float]:
-    """The distances of a result to its originals, as columns; those it has."""
+    """The distances of a result to its originals, by name; only those that this kind of job has."""
     found = {name: getattr(result.quality, name) for name in DISTANCES}
     return {name: value for name, value in found.items() if value is not None}
 
 
-def write_csv(rows: Iterable[Mapping[str, Any]], path: Path, digits: int = 5) -> None:
-    """A table, numbers to so many significant digits."""
+def write_csv(rows: "Iterable[dict[str, Any]] | pd.DataFrame", path: Path, digits: int = 5) -> None:
+    """A table, its numbers to so many significant digits."""
     import pandas as pd
 
-    pd.DataFrame(list(rows)).to_csv(path, index=False, lineterminator="\n", float_format=f"%.{digits}g")
+    pd.DataFrame(rows).to_csv(path, index=False, lineterminator="\n", float_format=f"%.{digits}g")
 
 
 def read_csv(path: Path) -> list[dict[str, str]]:
-    """The rows of a table, their cells as they are written."""
+    """The rows of a table; cells are text, as written."""
     with path.open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
 
@@ -88,7 +105,7 @@ def read_metrics(folder: Path) -> dict[str, Any]:
 
 
 def flat(values: Any, prefix: str = "") -> dict[str, Any]:
-    """Nested mappings as one, keys joined by dots as ``dvc metrics show`` joins them; lists are values."""
+    """Nested mappings as one, keys joined by dots as `dvc metrics show` joins them; lists are values."""
     if not isinstance(values, Mapping):
         return {prefix: values}
     found: dict[str, Any] = {}
@@ -106,40 +123,28 @@ def _write_json(values: Mapping[str, Any], path: Path) -> None:
 
 
 def _quality(result: Result) -> dict[str, Any]:
-    job, quality = result.job, result.quality
-    return {
-        "job": job.name,
-        "content": job.content,
-        "style": job.style,
+    """A row of quality.csv: what the job was, every field of `Quality`, and where the picture lies."""
+    job = result.job
+    layers = {
         "content_layer": "+".join(job.content_layers) or None,
         "style_layers": window(job.style_layers) or None,
-        "init": job.init,
-        "seed": job.seed,
-        "size": job.size,
-        "iterations": job.iterations,
-        "optimizer": job.optimizer,
-        "content_distance": quality.content_distance,
-        "style_distance": quality.style_distance,
-        "sliced_wasserstein": quality.sliced_wasserstein,
-        "colour_distance": quality.colour_distance,
-        "psnr": quality.psnr,
-        "ssim": quality.ssim,
-        "final_loss": quality.final_loss,
+    }
+    return {
+        "job": job.name,
+        **{name: layers[name] if name in layers else getattr(job, name) for name in JOB_COLUMNS},
+        **dataclasses.asdict(result.quality),
         "image": image_path(result),
     }
 
 
 def _timing(result: Result) -> dict[str, Any]:
+    """A row of timing.csv: the fields of `Timing` and, of `Environment`, what times depend on most."""
     timing, environment = result.timing, result.environment
     return {
         "job": result.job.name,
         "seconds": timing.seconds,
         "seconds_per_iteration": timing.seconds_per_iteration,
-        "all_seconds": timing.all_seconds,
-        "measuring_seconds": timing.measuring_seconds,
-        "evaluations": timing.evaluations,
-        "peak_memory_mb": timing.peak_memory_mb,
-        "batch": timing.batch,
+        **{name: value for name, value in dataclasses.asdict(timing).items() if name not in NOT_IN_TIMING},
         "device": environment.device,
         "precision": environment.precision,
     }

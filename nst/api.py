@@ -1,0 +1,158 @@
+"""What `nst.transfer`, `nst.reconstruct`, `nst.synthesize` and the `nst` command share: their options, and one run."""
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeAlias
+
+from pydantic import BeforeValidator, Field
+
+from nst import params
+from nst.engine.jobs import Init, Task
+from nst.engine.layers import parse_layers
+from nst.errors import ImageError
+from nst.params import Settings
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from nst.engine.jobs import Job
+    from nst.engine.optimize import State
+    from nst.engine.results import Result
+    from nst.engine.run import Inputs
+
+Picture: TypeAlias = "str | os.PathLike[str] | Image.Image"
+"""The path of a picture file, or a picture in memory."""
+
+
+def _typed_layers(value: Any) -> tuple[str, ...]:
+    """Layers as `parse_layers` reads them, or several in one string with commas."""
+    return parse_layers([part for part in value.split(",") if part.strip()] if isinstance(value, str) else value)
+
+
+Layers = Annotated[tuple[str, ...], BeforeValidator(_typed_layers)]
+CONTENT_LAYERS: Layers = ("conv4_2",)
+STYLE_LAYERS: Layers = ("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1")
+
+
+class Options(Settings):
+    """What all three have in common.  Defaults are those of params.yaml, but for the size."""
+
+    task: ClassVar[Task]
+
+    size: int = Field(512, ge=32, le=4096, description="longest side of the picture, px")
+    seed: int = Field(0, ge=0, lt=2**63, description="of the noise, where the start is noise")
+    threads: int | None = Field(
+        None, ge=1, le=4 * (os.cpu_count() or 1), description="CPU threads of this process (default: one a core)"
+    )
+
+
+class TransferOptions(Options):
+    """Both losses."""
+
+    task = "transfer"
+
+    content_layers: Layers = Field(CONTENT_LAYERS, description="where the content is compared")
+    style_layers: Layers = Field(STYLE_LAYERS, description="where the style is compared")
+    init: Init = Field("content", description="the starting picture")
+
+
+class ReconstructOptions(Options):
+    """Content loss alone, which takes more steps, and smaller ones."""
+
+    task = "reconstruct"
+
+    iterations: int = Field(120, ge=1, le=100_000, description="steps of the optimiser")
+    learning_rate: float = Field(0.03, gt=0, le=10, description="of Adam at the start, from where it falls to 0")
+    content_layers: Layers = Field(CONTENT_LAYERS, description="where the content is compared")
+
+
+class SynthesizeOptions(Options):
+    """Style loss alone, which takes more steps, and smaller ones."""
+
+    task = "synthesize"
+
+    iterations: int = Field(100, ge=1, le=100_000, description="steps of the optimiser")
+    learning_rate: float = Field(0.05, gt=0, le=10, description="of Adam at the start, from where it falls to 0")
+    style_layers: Layers = Field(STYLE_LAYERS, description="where the style is compared")
+
+
+OPTIONS: dict[Task, type[Options]] = {
+    model.task: model for model in (TransferOptions, ReconstructOptions, SynthesizeOptions)
+}
+
+
+def options(task: Task, values: Mapping[str, Any]) -> Options:
+    """The options of a task, from those that are given.
+
+    Raises:
+        OptionError: there is no such option, or its value cannot be used.
+    """
+    return params.options(OPTIONS[task], values)
+
+
+def run(
+    options: Options, pictures: Mapping[str, Picture], on_iteration: "Callable[[State], None] | None" = None
+) -> "Result":
+    """Make one picture.
+
+    Args:
+        pictures: "content", "style" or both, as the task needs.
+        on_iteration: called after each iteration.
+
+    Raises:
+        ImageError: a picture is missing, unreadable, or too small or too narrow.
+        CapacityError: the job needs more memory than is free.
+        WeightsError: the weights are missing or altered.
+    """
+    from nst.engine.run import Inputs, run_job
+
+    fitted = {kind: _png(picture, kind, options.size) for kind, picture in pictures.items()}
+    inputs = Inputs(content=fitted.get("content"), style=fitted.get("style"))
+    job = _job(options, pictures)
+    _check_memory(job, inputs)
+    # PSNR and SSIM say something of a reconstruction alone, and their library takes two seconds to import.
+    return run_job(
+        job, inputs, threads=options.threads, on_iteration=on_iteration, pixel_metrics=options.task == "reconstruct"
+    )
+
+
+def _job(options: Options, pictures: Mapping[str, Picture]) -> "Job":
+    names = {kind: _name(picture, kind) for kind, picture in pictures.items()}
+    own: dict[str, Any] = {
+        name: getattr(options, name)
+        for name in ("content_layers", "style_layers", "init")
+        if name in type(options).model_fields
+    }
+    return options.job(options.task, content=names.get("content"), style=names.get("style"), seed=options.seed, **own)
+
+
+def _name(picture: Picture, kind: str) -> str:
+    return Path(picture).stem if isinstance(picture, str | os.PathLike) else kind
+
+
+def _png(picture: Picture, kind: str, size: int) -> bytes:
+    """The picture at a size."""
+    from PIL import Image
+
+    from nst.engine import images
+
+    if isinstance(picture, Image.Image):
+        try:
+            return images.to_png(images.fit(images.rgb(picture), size, kind))
+        except OSError as error:  # it was opened but not read until now
+            raise ImageError(f"{kind}: damaged or cut off ({error})") from None
+    if isinstance(picture, str | os.PathLike):
+        return images.to_png(images.fit(images.read(Path(picture)), size, str(picture)))
+    raise ImageError(f"{kind}: give the path of a picture or a PIL image, not {picture!r:.60}")
+
+
+def _check_memory(job: "Job", inputs: "Inputs") -> None:
+    """Refuses what does not fit before it starts; otherwise the system would kill this process in the middle."""
+    from nst.engine import images, memory
+    from nst.engine.run import platform
+
+    where = platform(job.precision)
+    if where.device == "cpu":
+        width, height = images.png_size(inputs.shape)
+        memory.check(job, height, width, where.precision, memory.available())

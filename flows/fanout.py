@@ -205,7 +205,9 @@ class FanOut:
                 outcomes = self._outcomes(future)
                 batch = self._batches.pop(number)
                 if isinstance(outcomes, list):
-                    yield from zip(batch, outcomes, strict=True)
+                    for order, result in zip(batch, outcomes, strict=True):
+                        log.info("%s: %s", order.job.title, _describe(result))
+                        yield order, result
                 elif outcomes.reason == _KILLED and not self.alone and batch not in tried_alone:
                     suspects += [(order,) for order in batch]
                 elif len(batch) > 1:
@@ -213,6 +215,7 @@ class FanOut:
                     for order in batch:
                         submit((order,))
                 else:
+                    log.error("%s: %s", _title(batch), outcomes.reason)
                     yield batch[0], outcomes
         finally:
             self._stopped.set()
@@ -302,12 +305,10 @@ def _title(batch: Batch) -> str:
     return titles[0] if len(batch) == 1 else f"{len(batch)} jobs: {'; '.join(titles)}"
 
 
-def describe(outcome: Outcome) -> str:
+def _describe(result: Result) -> str:
     """One line for the log."""
-    if isinstance(outcome, Failure):
-        return f"failed: {outcome.reason}"
-    where = outcome.environment
-    return f"{outcome.timing.seconds:.1f} s on {where.device} in {where.precision}, worker {where.worker}"
+    where = result.environment
+    return f"{result.timing.seconds:.1f} s on {where.device} in {where.precision}, worker {where.worker}"
 
 
 class _Watch:

@@ -5,6 +5,7 @@ interrupted goes on where it was, and a changed parameter costs only the jobs it
 """
 
 import argparse
+import os
 import shutil
 import sys
 import tempfile
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from tqdm import tqdm
 
     from flows.fanout import FanOut, Order
-    from flows.services import Services
     from flows.store import Store
     from nst.engine.run import Machine
     from nst.params import Params
@@ -135,28 +135,22 @@ def run_study(arguments: Arguments, where: settings.Settings) -> None:
             collection = Collection(study, wanted, arguments.data, store, where.threads, machine)
             orders = collection.missing()
             if orders:
-                _run_jobs(arguments, collection, orders, running, where, len(names))
+                running.wait_for_api(where)
+                fan_out = fanout.FanOut(running.client, machine, store, where, study.ALONE)
+                # One batch runs on each worker and one waits there.  NST_WORKERS may still come.
+                threads = 1 if study.ALONE else 2 * max(len(names), where.workers or 1)
+                _run_jobs(arguments, collection, orders, fan_out, threads)
         if not orders:
             print(f"{arguments.study}: all {len(collection.results)} jobs were finished before", file=sys.stderr)
             write(collection, arguments)
 
 
 def _run_jobs(
-    arguments: Arguments,
-    collection: Collection,
-    orders: "list[Order]",
-    running: "Services",
-    where: settings.Settings,
-    workers: int,
+    arguments: Arguments, collection: Collection, orders: "list[Order]", fan_out: "FanOut", threads: int
 ) -> None:
     """Runs the jobs that are missing in a Prefect flow, then writes the study's folder."""
     from flows import artifact, fanout
 
-    running.wait_for_api(where)
-    alone = collection.study.ALONE
-    # One batch runs on each worker and one waits there, so that none waits for us; NST_WORKERS may still come.
-    threads = 1 if alone else 2 * max(workers, where.workers or 1)
-    fan_out = fanout.FanOut(running.client, collection.machine, collection.store, where, alone)
     before = len(collection.results)
 
     def body() -> None:
@@ -231,6 +225,7 @@ def write(collection: Collection, arguments: Arguments) -> None:
 
 def main() -> int:
     """The command."""
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # numbers computed while writing do not depend on the cores
     run_study(parse(), settings.load())
     return 0
 

@@ -1,12 +1,19 @@
 """Studies on workers that were started by hand and share no folder with us; and one of them is killed."""
 
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
 import yaml
+from distributed import Client
 from flows_support import (
     TINY,
     Checkout,
@@ -19,7 +26,7 @@ from flows_support import (
     written,
 )
 
-from flows import api
+from flows import services, settings
 from nst.studies.tables import read_csv
 
 STUDY = ["python", "-m", "flows.study", "transfer"]
@@ -30,8 +37,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A Prefect API for all tests here."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PREFECT_HOME", str(tmp_path_factory.mktemp("prefect")))
-        api.prepare_environment()
-        with api.temporary_server() as started:
+        settings.prepare_environment()
+        with services.prefect_server(services.free_port(), {}) as started:
             started.wait(60)
             yield started.url
 
@@ -39,7 +46,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory: pytest.TempPathFactory, server: str) -> Checkout:
     """A checkout in which the transfer study has run on a local cluster."""
-    made = make_checkout(tmp_path_factory.mktemp("checkout"), {api.API: server})
+    made = make_checkout(tmp_path_factory.mktemp("checkout"), {services.API: server})
     set_params(made, TINY)
     made.run(*STUDY)
     return made
@@ -59,35 +66,46 @@ def names(folder: Path) -> list[str]:
     return [f"{row['content_layer']} | {row['style_layers']}" for row in read_csv(folder / "quality.csv")]
 
 
-def test_batches_give_the_same_bytes(checkout: Checkout, tmp_path: Path) -> None:
-    """Eight jobs to the same deepest layer; those that wait while the first runs are a batch."""
+def test_batches_give_the_same_bytes(checkout: Checkout, tmp_path: Path, server: str) -> None:
+    """Eight jobs to the same deepest layer: three batches, each one task that is named after its jobs."""
     values = yaml.safe_load((checkout.path / "params.yaml").read_text("utf-8"))
     values["transfer"] |= {"iterations": 20, "content_layers": "1-4", "style_windows": ["1-6", "2-6"]}
     params = tmp_path / "params.yaml"
     params.write_text(yaml.safe_dump(values), "utf-8")
-    tables = {}
+    sizes = {}
     for batch in (1, 3):
         folder = tmp_path / str(batch)
         where = {"NST_BATCH": str(batch), "NST_WORKERS": "1", "NST_CACHE": str(folder / "jobs")}
         checkout.run(*STUDY, "--params", str(params), "--reports", str(folder), **where)
-        tables[batch] = {int(row["batch"]) for row in read_csv(folder / "transfer" / "timing.csv")}
-    assert tables[1] == {1}
-    assert max(tables[3]) in {2, 3}
+        sizes[batch] = [int(row["batch"]) for row in read_csv(folder / "transfer" / "timing.csv")]
+    assert sizes[1] == [1] * 8
+    assert sorted(sizes[3]) == [2] * 2 + [3] * 6
     assert written(tmp_path / "3" / "transfer") == written(tmp_path / "1" / "transfer")
+    names = [run["name"] for run in httpx.post(f"{server}/task_runs/filter", json={}).json()]
+    assert sorted(name[:7] for name in names if name.startswith(("2 jobs:", "3 jobs:"))) == [
+        "2 jobs:",
+        "3 jobs:",
+        "3 jobs:",
+    ]
 
 
-@pytest.mark.usefixtures("checkout")
-def test_only_the_run_carries_the_mark_of_its_process(server: str) -> None:
-    """Prefect asks its server for a slot for each tag of each task."""
-
-    def found(what: str) -> list[dict[str, Any]]:
-        return list(httpx.post(f"{server}/{what}/filter", json={}).json())
-
-    assert wait_for(lambda: {run["state_type"] for run in found("task_runs")} == {"COMPLETED"}, 10)
-    assert [tag for run in found("task_runs") for tag in run["tags"]] == []
-    for run in found("flow_runs"):
-        (tag,) = run["tags"]
-        assert tag.startswith("process:")
+def test_a_batch_that_fails_is_tried_job_by_job(checkout: Checkout, tmp_path: Path) -> None:
+    """So the failed one is named, and the others are kept."""
+    source = checkout.path / "flows" / "study.py"
+    whole = source.read_text()
+    place = "        inputs = run.inputs(job, self.data)\n"
+    fault = "        if job.layers == 'conv2_2 | 2-3':\n"
+    fault += "            inputs = run.Inputs(inputs.content, b'no picture')\n"
+    assert place in whole
+    where = {"NST_BATCH": "4", "NST_RETRY_DELAY": "0", "NST_RETRIES": "1", "NST_CACHE": str(tmp_path / "jobs")}
+    try:
+        source.write_text(whole.replace(place, place + fault))
+        output = checkout.run(*STUDY, "--reports", str(tmp_path / "reports"), code=1, **where)
+    finally:
+        source.write_text(whole)
+    (told,) = [line for line in output.splitlines() if line.startswith("failed: ")]
+    assert told.startswith("failed: transfer · egeskov × great_wave · conv2_2 | 2-3 · from noise 0: ")
+    assert len(list((tmp_path / "jobs").iterdir())) == 3
 
 
 def test_gives_the_same_bytes_as_the_local_cluster(checkout: Checkout, tmp_path: Path, by_hand: HandMade) -> None:
@@ -117,28 +135,56 @@ def test_survives_the_death_of_a_worker(checkout: Checkout, tmp_path: Path, by_h
     assert len(list(jobs.iterdir())) == 4
 
 
+@contextmanager
+def other_code(checkout: Checkout, folder: Path) -> Iterator[dict[str, str]]:
+    """The environment of workers whose losses are those of another revision."""
+    for package in ("nst", "flows"):
+        shutil.copytree(checkout.path / package, folder / package)
+    losses = folder / "nst" / "engine" / "losses.py"
+    losses.write_text(losses.read_text() + "\nANOTHER = 1\n")
+    yield {"PYTHONPATH": str(folder)}
+
+
+def test_a_worker_with_other_code_is_refused_by_name_and_the_others_go_on(
+    checkout: Checkout, tmp_path: Path, by_hand: HandMade
+) -> None:
+    there = {"NST_DASK_ADDRESS": by_hand.address, "NST_CACHE": str(tmp_path / "jobs")}
+    with other_code(checkout, tmp_path / "other") as environment:
+        words = ["-m", "dask", "worker", by_hand.address, "--host", "127.0.0.1", "--nthreads", "1", "--no-nanny"]
+        command = [sys.executable, *words, "--preload", "flows.worker"]
+        odd = subprocess.Popen(command, cwd=tmp_path, env={**os.environ, **environment}, stderr=subprocess.PIPE)
+        try:
+            with Client(by_hand.address, set_as_default=False) as client:
+                client.wait_for_workers(3, timeout=60)
+            output = checkout.run(*STUDY, "--reports", str(tmp_path / "reports"), **there)
+        finally:
+            odd.kill()
+            odd.communicate()
+    refused = re.findall(r"^worker (\S+) is refused: its code is .*: restart it with the same code$", output, re.M)
+    assert len(refused) == 1
+    table = read_csv(tmp_path / "reports" / "transfer" / "timing.csv")
+    assert len(table) == 4
+    for path in (tmp_path / "jobs").iterdir():
+        assert not json.loads(path.read_text())["environment"]["worker"].endswith(refused[0])
+    assert written(tmp_path / "reports" / "transfer") == written(checkout.path / "reports" / "transfer")
+
+
+def test_workers_that_all_have_other_code_get_no_jobs(checkout: Checkout, tmp_path: Path, by_hand: HandMade) -> None:
+    """The checkout was edited while they ran."""
+    losses = checkout.path / "nst" / "engine" / "losses.py"
+    whole = losses.read_text()
+    there = {"NST_DASK_ADDRESS": by_hand.address, "NST_CACHE": str(tmp_path / "jobs"), "NST_CLUSTER_TIMEOUT": "3"}
+    try:
+        losses.write_text(whole + "\nANOTHER = 1\n")
+        output = checkout.run(*STUDY, "--reports", str(tmp_path / "reports"), code=1, **there)
+    finally:
+        losses.write_text(whole)
+    assert re.search(r"^error: no worker that can be used came within 3 s .*its code is", output, re.MULTILINE)
+    assert not list((tmp_path / "jobs").glob("*"))
+
+
 @pytest.mark.cluster
-def test_a_run_that_was_killed_does_not_seem_to_run(checkout: Checkout, tmp_path: Path, server: str) -> None:
-    def states() -> list[str]:
-        return [run["state"]["type"] for run in httpx.post(f"{server}/flow_runs/filter", json={}).json()]
-
-    assert set(states()) <= {"COMPLETED"}
-    params = tmp_path / "params.yaml"
-    params.write_text((checkout.path / "params.yaml").read_text().replace("iterations: 2", "iterations: 2000"))
-    process = checkout.start([*STUDY, "--params", str(params), "--reports", str(tmp_path / "reports")])
-    with killed_at_the_end(process):
-        assert wait_for(lambda: "RUNNING" in states())
-        process.kill()
-        process.wait()
-    assert states().count("RUNNING") == 1
-    there = {"NST_CACHE": str(tmp_path / "jobs")}
-    checkout.run(*STUDY, "--reports", str(tmp_path / "reports"), **there)
-    assert states().count("CRASHED") == 1
-    assert set(states()) == {"COMPLETED", "CRASHED"}
-
-
-@pytest.mark.cluster
-def test_results_are_filed_under_the_workers_kind_of_machine(checkout: Checkout, tmp_path: Path) -> None:
+def test_results_are_stored_under_the_workers_kind_of_machine(checkout: Checkout, tmp_path: Path) -> None:
     """Workers that use fewer of the processor's instructions than we do: another kind, as far as results go."""
     there = {"NST_CACHE": str(tmp_path / "jobs")}
     folder = tmp_path / "by hand"

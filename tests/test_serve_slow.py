@@ -1,5 +1,6 @@
 """`make serve`: a real Prefect server, pool and worker; the deployment runs when asked and by the clock."""
 
+import re
 import sys
 import time
 from collections.abc import Iterator
@@ -26,13 +27,22 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
     return made
 
 
+def started(checkout: Checkout) -> tuple[str, str]:
+    """The page's address and the password that it asks for, as `make serve` prints them."""
+    found = re.match(r"(\S+) .* asks for the password (\S+)\)", checkout.run(*SERVE, "start"))
+    assert found
+    return found[1], found[2]
+
+
 @pytest.fixture(scope="module")
-def url(checkout: Checkout) -> Iterator[str]:
+def api(checkout: Checkout) -> Iterator[httpx.Client]:
     """The API of what `make serve` brought up; afterwards, nothing of it is left."""
-    page = checkout.run(*SERVE, "start").split()[0]
+    page, password = started(checkout)
     try:
-        assert checkout.run(*SERVE, "start").split()[0] == page  # it is there already
-        yield f"{page}/api"
+        assert started(checkout) == (page, password)  # it runs already
+        user, secret = password.split(":")
+        with httpx.Client(base_url=f"{page}/api", auth=(user, secret)) as client:
+            yield client
     finally:
         holder = holding(checkout)
         members = family(holder.pid)
@@ -51,75 +61,75 @@ def holding(checkout: Checkout) -> psutil.Process:
     return found
 
 
-def runs(url: str) -> list[dict[str, Any]]:
+def runs(api: httpx.Client) -> list[dict[str, Any]]:
     """The deployment's runs that were to begin by now, oldest first."""
     ask = {"sort": "EXPECTED_START_TIME_ASC", "flows": {"name": {"any_": ["regenerate"]}}}
-    found = httpx.post(f"{url}/flow_runs/filter", json=ask).raise_for_status().json()
+    found = api.post("/flow_runs/filter", json=ask).raise_for_status().json()
     return [run for run in found if run["state"]["type"] != "SCHEDULED" or run["state"]["name"] != "Scheduled"]
 
 
-def ended(url: str, run: str, seconds: float = 200) -> dict[str, Any]:
+def ended(api: httpx.Client, run: str, seconds: float = 200) -> dict[str, Any]:
     """The state of a run, when it has one that lasts."""
     state: dict[str, Any] = {}
 
     def there() -> bool:
-        state.update(httpx.get(f"{url}/flow_runs/{run}").raise_for_status().json()["state"])
+        state.update(api.get(f"/flow_runs/{run}").raise_for_status().json()["state"])
         return state["type"] in ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
 
     assert wait_for(there, seconds, every=1), state
     return state
 
 
-def deployment(url: str) -> str:
+def deployment(api: httpx.Client) -> str:
     """Its id."""
-    return str(httpx.get(f"{url}/deployments/name/regenerate/regenerate").raise_for_status().json()["id"])
+    return str(api.get("/deployments/name/regenerate/regenerate").raise_for_status().json()["id"])
 
 
-def begin(url: str, **parameters: Any) -> str:
+def begin(api: httpx.Client, **parameters: Any) -> str:
     """Asks for a run and returns its id."""
     ask = {"parameters": parameters, "state": {"type": "SCHEDULED"}}
-    path = f"{url}/deployments/{deployment(url)}/create_flow_run"
+    path = f"/deployments/{deployment(api)}/create_flow_run"
     answers: list[httpx.Response] = []
 
     def taken() -> bool:
-        answers.append(httpx.post(path, json=ask))
+        answers.append(api.post(path, json=ask))
         return answers[-1].status_code != httpx.codes.SERVICE_UNAVAILABLE  # busy; Prefect's own client tries again too
 
     wait_for(taken, 30, every=1)
     return str(answers[-1].raise_for_status().json()["id"])
 
 
-def test_a_run_when_asked(checkout: Checkout, url: str) -> None:
-    state = ended(url, begin(url, stages=["transfer"]))
+def test_a_run_when_asked(checkout: Checkout, api: httpx.Client) -> None:
+    state = ended(api, begin(api, stages=["transfer"]))
     assert state["type"] == "COMPLETED", state["message"]
     assert (checkout.path / "reports" / "transfer" / "quality.csv").exists()
     # Each job is there under its title, the study has left its artifact, and the log says where jobs ran.
-    names = [task["name"] for task in httpx.post(f"{url}/task_runs/filter", json={}).json()]
+    names = [task["name"] for task in api.post("/task_runs/filter", json={}).json()]
     assert "transfer · egeskov × great_wave · conv1_2 | 1-2 · from noise 0" in names
-    (artifact,) = httpx.post(f"{url}/artifacts/filter", json={}).json()
+    (artifact,) = api.post("/artifacts/filter", json={}).json()
     assert artifact["key"] == "study-transfer"
     assert "reports/index.html" in artifact["data"]
-    logs = [log["message"] for log in httpx.post(f"{url}/logs/filter", json={}).json()]
+    logs = [log["message"] for log in api.post("/logs/filter", json={}).json()]
     assert [line for line in logs if "from noise 0: " in line and "worker" in line and "cpu" in line], logs
 
 
-def test_changes_are_tried_in_a_copy(checkout: Checkout, url: str) -> None:
+def test_changes_are_tried_in_a_copy(checkout: Checkout, api: httpx.Client) -> None:
     before = (checkout.path / "params.yaml").read_text()
-    state = ended(url, begin(url, stages=["transfer"], params={"transfer.iterations": 3}))
+    state = ended(api, begin(api, stages=["transfer"], params={"transfer.iterations": 3}))
     assert state["type"] == "COMPLETED", state["message"]
     assert (checkout.path / "params.yaml").read_text() == before
     assert "iterations" in checkout.run("dvc", "exp", "show", "--csv")
     assert len(checkout.finished()) == 2
 
 
-def test_a_failed_job_fails_the_run(checkout: Checkout, url: str) -> None:
-    state = ended(url, begin(url, stages=["transfer"], params={"transfer.content": "nobody"}))
+def test_a_failed_job_fails_the_run(checkout: Checkout, api: httpx.Client) -> None:
+    state = ended(api, begin(api, stages=["transfer"], params={"transfer.content": "nobody"}))
     assert state["type"] == "FAILED"
     assert "no picture called 'nobody'" in state["message"]
 
 
-def test_a_killed_run_is_crashed_and_leaves_nothing(checkout: Checkout, url: str) -> None:
-    run = begin(url, stages=["reconstruction"])
+def test_a_killed_run_is_crashed_and_leaves_nothing(checkout: Checkout, api: httpx.Client) -> None:
+    run = begin(api, stages=["reconstruction"])
 
     def processes() -> list[psutil.Process]:
         return [member for member in family(holding(checkout).pid) if belongs(member, run)]
@@ -127,9 +137,9 @@ def test_a_killed_run_is_crashed_and_leaves_nothing(checkout: Checkout, url: str
     assert wait_for(lambda: len(processes()) > 3)
     members = processes()
     members[0].kill()
-    assert ended(url, run)["type"] == "CRASHED"
+    assert ended(api, run)["type"] == "CRASHED"
     assert wait_for(lambda: not alive(members), 60), alive(members)
-    assert ended(url, begin(url, stages=["transfer"]))["type"] == "COMPLETED"  # it holds nothing back
+    assert ended(api, begin(api, stages=["transfer"]))["type"] == "COMPLETED"  # it holds nothing back
 
 
 def belongs(process: psutil.Process, run: str) -> bool:
@@ -140,19 +150,44 @@ def belongs(process: psutil.Process, run: str) -> bool:
         return False
 
 
-def test_a_run_by_the_clock(checkout: Checkout, url: str) -> None:
-    known = {run["id"] for run in runs(url)}
+def test_a_run_by_the_clock(checkout: Checkout, api: httpx.Client) -> None:
+    known = {run["id"] for run in runs(api)}
     ask = [
         {"active": True, "schedule": {"cron": "* * * * *", "timezone": "UTC"}, "parameters": {"stages": ["transfer"]}}
     ]
-    made = httpx.post(f"{url}/deployments/{deployment(url)}/schedules", json=ask).raise_for_status().json()
+    made = api.post(f"/deployments/{deployment(api)}/schedules", json=ask).raise_for_status().json()
     try:
-        assert wait_for(lambda: {run["id"] for run in runs(url)} > known, 100, every=1)
-        run = next(run for run in runs(url) if run["id"] not in known)
+        assert wait_for(lambda: {run["id"] for run in runs(api)} > known, 100, every=1)
+        run = next(run for run in runs(api) if run["id"] not in known)
         assert run["auto_scheduled"]
-        assert ended(url, run["id"])["type"] == "COMPLETED"
+        assert ended(api, run["id"])["type"] == "COMPLETED"
     finally:
-        httpx.delete(f"{url}/deployments/{deployment(url)}/schedules/{made[0]['id']}")
+        api.delete(f"/deployments/{deployment(api)}/schedules/{made[0]['id']}")
+
+
+def test_strangers_and_web_pages_may_not_use_the_api(api: httpx.Client) -> None:
+    """Who may call it may deploy code that runs as this user."""
+    url = str(api.base_url)
+    ask = {"name": "evil", "type": "process"}
+    assert httpx.post(f"{url}work_pools/", json=ask).status_code == httpx.codes.UNAUTHORIZED
+    preflight = {"Origin": "http://evil.example", "Access-Control-Request-Method": "POST"}
+    answer = httpx.options(f"{url}work_pools/", headers=preflight)
+    assert answer.headers.get("access-control-allow-origin") not in ("*", "http://evil.example")
+
+
+def test_names_of_stages_are_no_options(checkout: Checkout, api: httpx.Client) -> None:
+    state = ended(api, begin(api, stages=["--force", "transfer"]))
+    assert state["type"] == "FAILED"
+    assert "--force" in state["message"]
+
+
+def test_two_at_once_are_one(checkout: Checkout, api: httpx.Client) -> None:
+    holders = [checkout.start([*SERVE, "hold"]) for _ in range(2)]
+    for holder in holders:
+        output, _ = holder.communicate(timeout=30)
+        assert holder.returncode == 1
+        assert "another `make serve` has this checkout" in output
+    assert holding(checkout).is_running()
 
 
 def test_another_run_waits(checkout: Checkout) -> None:

@@ -45,13 +45,10 @@ def gradient(network: object, start: Tensor, **options: object) -> Tensor:
     return variable.grad
 
 
-@pytest.mark.parametrize("direct", [True, False])
-def test_every_layer_is_the_full_networks(
-    weights: VGGWeights, reference: ReferenceVGG19, photo: Tensor, direct: bool
-) -> None:
+def test_every_layer_is_the_full_networks(weights: VGGWeights, reference: ReferenceVGG19, photo: Tensor) -> None:
     with torch.no_grad():
         expected = reference(photo)
-        found = Encoder(weights, direct=direct)(photo, LAYERS)
+        found = Encoder(weights)(photo, LAYERS)
     assert list(expected) == list(found) == list(LAYERS)
     for name in LAYERS:
         assert found[name].shape == expected[name].shape
@@ -74,14 +71,11 @@ def test_what_lies_behind_the_cut_cannot_be_asked_for(weights: VGGWeights, photo
         Encoder(weights, "conv2_1")(photo, ["conv3_1", "conv1_1", "conv2_2"])
 
 
-@pytest.mark.parametrize("direct", [True, False])
 @pytest.mark.parametrize("pooling", ["max", "average"])
-def test_the_gradient_is_that_of_plain_autograd(
-    weights: VGGWeights, photo: Tensor, pooling: Pooling, direct: bool
-) -> None:
+def test_the_gradient_is_that_of_plain_autograd(weights: VGGWeights, photo: Tensor, pooling: Pooling) -> None:
     """Forward and backward are one fused call a layer where the processor has one; autograd knows nothing of that."""
     exact = gradient(ReferenceVGG19(weights, average=pooling == "average"), photo)
-    found = gradient(Encoder(weights, TAPS[-1], pooling=pooling, direct=direct), photo, layers=TAPS)
+    found = gradient(Encoder(weights, TAPS[-1], pooling=pooling), photo, layers=TAPS)
     assert relative_error(found, exact) < 1e-5
 
 

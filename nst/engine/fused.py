@@ -14,8 +14,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from nst.engine import winograd
-
 
 class FusedVGG:
     """Zero-padded 3×3 convolutions with ReLU and 2×2 poolings, forward and backward.
@@ -24,7 +22,6 @@ class FusedVGG:
         kernels, biases: float32 (O, I, 3, 3) and (O,), shallow to deep.
         pooled: numbers, from 0, of the layers that a pooling follows.
         maximum: the poolings take the maximum; otherwise the mean.
-        direct: convolutions are sums of products; otherwise, in float32, those by `winograd` where that is faster.
     """
 
     def __init__(
@@ -35,13 +32,12 @@ class FusedVGG:
         *,
         maximum: bool,
         dtype: torch.dtype,
-        direct: bool = True,
     ) -> None:
         self._pooled = pooled
         self._maximum = maximum
-        self._kernels = [_Kernel(kernel.to(dtype), direct) for kernel in kernels]
+        self._kernels = [_reordered(kernel.to(dtype)) for kernel in kernels]
         self._biases = [bias.to(dtype) for bias in biases]
-        self._backward_kernels: dict[int, _Kernel] = {}
+        self._backward_kernels: dict[int, Tensor] = {}
 
     def __call__(self, x: Tensor, taps: Sequence[int]) -> tuple[Tensor, ...]:
         """The activations of the layers `taps`, which ascend, for x (B, 3, H, W) in channels_last."""
@@ -63,7 +59,7 @@ class FusedVGG:
 
     def convolve(self, index: int, x: Tensor) -> Tensor:
         """ReLU(convolution `index` of x)."""
-        return self._kernels[index].convolve(x, self._biases[index])
+        return _convolve(x, self._kernels[index], self._biases[index], "relu")
 
     def convolve_back(self, index: int, gradient: Tensor, plus: Tensor | None) -> Tensor:
         """From the gradient before the ReLU to that of the convolution's input, plus `plus`.
@@ -71,8 +67,16 @@ class FusedVGG:
         It is the convolution with the kernel turned by 180° and its channels swapped.
         """
         if index not in self._backward_kernels:  # made at the first use: metrics and targets need no gradient
-            self._backward_kernels[index] = self._kernels[index].turned()
-        return self._backward_kernels[index].convolve_plus(gradient, plus)
+            kernel = self._kernels[index]
+            plain = kernel.to_dense() if kernel.is_mkldnn else kernel
+            self._backward_kernels[index] = _reordered(plain.flip(2, 3).transpose(0, 1))
+        kernel = self._backward_kernels[index]
+        if plus is None:
+            return _convolve(gradient, kernel, None, "none")
+        plus = plus.contiguous(memory_format=torch.channels_last)
+        return torch.ops.mkldnn._convolution_pointwise.binary(  # type: ignore[no-any-return]
+            gradient, plus, kernel, None, [1, 1], [1, 1], [1, 1], 1, "add", 1.0, None, [], None
+        )
 
     def pool(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
         """x at half the size, and for a maximum where it was found."""
@@ -173,44 +177,19 @@ def _relu_back_(gradient: Tensor, activations: Tensor | None) -> Tensor:
     )
 
 
-class _Kernel:
-    """A kernel (O, I, 3, 3), laid out for pictures of any size in the way that is fastest for it."""
+def _reordered(kernel: Tensor) -> Tensor:
+    """A kernel (O, I, 3, 3) in oneDNN's own layout, for pictures of any size."""
+    kernel = kernel.contiguous(memory_format=torch.channels_last)
+    return torch.ops.mkldnn._reorder_convolution_weight(  # type: ignore[no-any-return]
+        kernel, [1, 1], [1, 1], [1, 1], 1
+    )
 
-    def __init__(self, kernel: Tensor, direct: bool) -> None:
-        self._plain, self._winograd = kernel, None
-        if not direct and kernel.dtype == torch.float32 and winograd.pays(kernel):
-            self._winograd = winograd.transformed(kernel)
-        else:
-            kernel = kernel.contiguous(memory_format=torch.channels_last)
-            self._plain = torch.ops.mkldnn._reorder_convolution_weight(kernel, [1, 1], [1, 1], [1, 1], 1)
 
-    def convolve(self, x: Tensor, bias: Tensor) -> Tensor:
-        """ReLU(convolution of x + bias)."""
-        if self._winograd is not None:
-            return winograd.convolve(x, self._winograd, bias, relu=True)
-        return self._direct(x, bias, "relu")
-
-    def convolve_plus(self, x: Tensor, plus: Tensor | None) -> Tensor:
-        """Convolution of x, plus `plus`."""
-        if self._winograd is not None:
-            found = winograd.convolve(x, self._winograd)
-            return found if plus is None else found.add_(plus)
-        if plus is None:
-            return self._direct(x, None, "none")
-        plus = plus.contiguous(memory_format=torch.channels_last)
-        return torch.ops.mkldnn._convolution_pointwise.binary(  # type: ignore[no-any-return]
-            x, plus, self._plain, None, [1, 1], [1, 1], [1, 1], 1, "add", 1.0, None, [], None
-        )
-
-    def _direct(self, x: Tensor, bias: Tensor | None, after: str) -> Tensor:
-        return torch.ops.mkldnn._convolution_pointwise(  # type: ignore[no-any-return]
-            x, self._plain, bias, [1, 1], [1, 1], [1, 1], 1, after, [], ""
-        )
-
-    def turned(self) -> "_Kernel":
-        """By 180°, and its channels swapped."""
-        plain = self._plain.to_dense() if self._plain.is_mkldnn else self._plain
-        return _Kernel(plain.flip(2, 3).transpose(0, 1), direct=self._winograd is None)
+def _convolve(x: Tensor, kernel: Tensor, bias: Tensor | None, after: str) -> Tensor:
+    """The zero-padded convolution, and `after` ("relu" or "none") of it."""
+    return torch.ops.mkldnn._convolution_pointwise(  # type: ignore[no-any-return]
+        x, kernel, bias, [1, 1], [1, 1], [1, 1], 1, after, [], ""
+    )
 
 
 @functools.lru_cache

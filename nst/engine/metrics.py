@@ -195,7 +195,7 @@ def _encoder(weights: str, device: torch.device, deepest: str) -> Encoder:
     found = _encoders.get((weights, device))
     if found is None or deepest not in found.layers:
         _encoders.clear()
-        found = Encoder(vgg19(weights), deepest, dtype=torch.float32, device=device, direct=False)
+        found = Encoder(vgg19(weights), deepest, dtype=torch.float32, device=device)
         _encoders[weights, device] = found
         malloc.give_back()  # of the weights, and of the optimisation that usually went before
     return found

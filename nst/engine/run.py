@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 ENGINE = (
     "batches", "fused", "images", "init", "jobs", "layers", "lbfgs", "losses", "metrics", "objective", "optimize",
-    "parametrize", "results", "run", "style_metrics", "targets", "vgg", "weights", "winograd",
+    "parametrize", "results", "run", "style_metrics", "targets", "vgg", "weights",
 )  # fmt: skip
 """The modules that a result depends on: a change in one of them makes results stale."""
 

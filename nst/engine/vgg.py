@@ -26,8 +26,6 @@ class Encoder:
         pooling: "max" as trained, or "average" as Gatys et al. 2016 suggest for synthesis.
         dtype: of the activations; weights are converted once, here.
         padding: "zeros" as trained, or "reflect" as the AdaIN decoder's encoder has it.
-        direct: convolutions are sums of products, rounded as everybody's.  Otherwise they may be computed in a way that
-            is faster and as exact, but rounds differently: enough for an optimisation to end in another picture.
     """
 
     def __init__(
@@ -39,7 +37,6 @@ class Encoder:
         dtype: torch.dtype = torch.float32,
         device: torch.device | str = "cpu",
         padding: Padding = "zeros",
-        direct: bool = True,
     ) -> None:
         self.layers = LAYERS[: LAYERS.index(deepest) + 1]
         self._pool = F.max_pool2d if pooling == "max" else F.avg_pool2d
@@ -54,7 +51,7 @@ class Encoder:
         self._fused: fused.FusedVGG | None = None
         if padding == "zeros" and torch.device(device).type == "cpu" and fused.available(dtype):
             ends = [LAYERS.index(name) for name in BLOCK_ENDS]
-            self._fused = fused.FusedVGG(kernels, biases, ends, maximum=pooling == "max", dtype=dtype, direct=direct)
+            self._fused = fused.FusedVGG(kernels, biases, ends, maximum=pooling == "max", dtype=dtype)
         else:
             self._biases = [bias.to(device, dtype) for bias in biases]
             self._kernels = [k.to(device, dtype).contiguous(memory_format=torch.channels_last) for k in kernels]

@@ -15,9 +15,9 @@ from nst.engine import malloc
 from nst.errors import NSTError, ParamsError
 
 if TYPE_CHECKING:
+    from nst.engine.inputs import Inputs
     from nst.engine.jobs import Job
     from nst.engine.results import Result
-    from nst.engine.run import Inputs
 
 DEFAULT_SIZE = 512
 DEFAULT_STEPS = {"transfer": (40, 0.1), "reconstruct": (120, 0.03), "synthesize": (100, 0.05)}
@@ -70,8 +70,8 @@ def _run(options: argparse.Namespace) -> None:
 def _prepare(options: argparse.Namespace) -> "tuple[Job, Inputs]":
     """The job and its pictures; everything that can be wrong with them is found here, before the weights are read."""
     from nst.engine import images
+    from nst.engine.inputs import Inputs
     from nst.engine.layers import parse_layers
-    from nst.engine.run import Inputs
     from nst.params import Settings, settings
 
     chosen = settings(**{name: getattr(options, name) for name in Settings.model_fields if hasattr(options, name)})
@@ -102,12 +102,11 @@ def _prepare(options: argparse.Namespace) -> "tuple[Job, Inputs]":
 def _check_memory(job: "Job", inputs: "Inputs") -> None:
     """Better told now than ended by the system in the middle."""
     from nst.engine import images, memory
-    from nst.engine.run import platform
+    from nst.engine.machine import machine, precision_of
 
-    where = platform(job.precision)
-    if where.device == "cpu":
+    if machine().device == "cpu":
         width, height = images.from_png(inputs.shape).size
-        memory.check(job, height, width, where.precision, memory.available())
+        memory.check(job, height, width, precision_of(job, machine()), memory.available())
 
 
 def _with_progress(job: "Job", inputs: "Inputs", threads: int | None, *, quiet: bool) -> "Result":

@@ -155,5 +155,14 @@ def wait_until_quiet(seconds: float = 3.0) -> None:
 
 def environment() -> dict[str, str]:
     """For the processes that are measured: ours, without what `make` and DVC would pass on to theirs."""
-    unset = ("MAKEFLAGS", "MAKELEVEL", "MFLAGS", "DVC_STAGE", "DVC_ROOT", "NST_OWNER", "NST_LENDER", "PREFECT_API_URL")
+    unset = (
+        "MAKEFLAGS",
+        "MAKELEVEL",
+        "MFLAGS",
+        "DVC_STAGE",
+        "DVC_ROOT",
+        "NST_OWNER",
+        "NST_SUPERVISOR",
+        "PREFECT_API_URL",
+    )
     return {name: value for name, value in os.environ.items() if name not in unset}

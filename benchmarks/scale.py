@@ -10,46 +10,61 @@ import os
 import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psutil
 
-from flows import api, settings
+from flows import services, settings
+
+if TYPE_CHECKING:
+    from nst.engine.inputs import Inputs
+    from nst.engine.jobs import Job
 
 WORKERS = 4
 
 
 def run(counts: Sequence[int], data: Path, folder: Path) -> None:
     """Runs as many jobs as the last of `counts`, and prints a row when as many as each have ended."""
-    from flows import cache, fanout, sharing, worker
+    where = settings.Settings(cache=str(folder / "jobs"), workers=WORKERS, cluster="local", dask_address=None)
+    with services.services(where, WORKERS) as running:
+        from flows import fanout
+        from flows.store import Store
+        from nst.engine.machine import key
+
+        machine, _ = fanout.find_workers(running.client, where)
+        job, inputs = small_job(data)
+        jobs = [dataclasses.replace(job, seed=seed) for seed in range(counts[-1])]
+        orders = [[fanout.Order(each, inputs, key(each, inputs, machine, alone=False)) for each in jobs]]
+        running.wait_for_api(where)
+        fan_out = fanout.FanOut(running.client, machine, Store(where.cache), where, alone=False)
+        ended: list[float] = []
+        began = time.monotonic()
+
+        def body() -> None:
+            with closing(fan_out.run(lambda: orders.pop() if orders else [], 2 * WORKERS)) as outcomes:
+                for _, outcome in outcomes:
+                    if isinstance(outcome, fanout.Failure):
+                        raise RuntimeError(outcome.reason)
+                    ended.append(time.monotonic())
+                    if len(ended) in counts:
+                        print(row(ended, began), flush=True)
+
+        fanout.run_flow("scale", body, 2 * WORKERS)
+    assert len(list((folder / "jobs").iterdir())) == len(ended) == counts[-1]
+
+
+def small_job(data: Path) -> "tuple[Job, Inputs]":
+    """One iteration at 32 px."""
     from nst.engine import images
-    from nst.engine import run as engine
+    from nst.engine.inputs import Inputs
     from nst.params import settings as settings_of_jobs
 
     job = settings_of_jobs(size=32, iterations=1).job("reconstruct", content="egeskov", content_layers=("conv1_1",))
-    where = settings.Settings(cache=str(folder / "jobs"), workers=WORKERS, cluster="local", dask_address=None)
-    place = worker.place(job.precision)
     picture = images.read(data / "content" / "egeskov.jpg")
     square = picture.crop((0, 0, min(picture.size), min(picture.size)))
-    inputs = engine.Inputs(content=images.to_png(images.fit(square, job.size, "egeskov")), style=None)
-    orders = []
-    for seed in range(counts[-1]):
-        each = dataclasses.replace(job, seed=seed)
-        orders.append(fanout.Order(each, inputs, place, engine.key(each, inputs, place.platform, False, 1)))
-    ended: list[float] = []
-
-    def work(submit: fanout.Submit) -> None:
-        for _, outcome in submit(orders, fanout.no_more):
-            if isinstance(outcome, fanout.Failure):
-                raise RuntimeError(outcome.reason)
-            ended.append(time.monotonic())
-            if len(ended) in counts:
-                print(row(ended, began), flush=True)
-
-    with sharing.own(where, WORKERS) as services:
-        began = time.monotonic()
-        fanout.Crew(services, where, cache.storage(where.cache), alone=False).run("scale", work)
-    assert len(list((folder / "jobs").iterdir())) == len(ended) == counts[-1]
+    return job, Inputs(content=images.to_png(images.fit(square, job.size, "egeskov")), style=None)
 
 
 def row(ended: Sequence[float], began: float) -> str:
@@ -58,7 +73,7 @@ def row(ended: Sequence[float], began: float) -> str:
     tail = ended[-len(ended) // 5 :]  # the last fifth: whether a job costs more when many have been
     late = (tail[-1] - tail[0]) / (len(tail) - 1)
     driver = psutil.Process()
-    (server,) = [child for child in driver.children() if "flows.server" in child.cmdline()]
+    (server,) = [child for child in driver.children() if "uvicorn" in child.cmdline()]
     memory = " | ".join(f"{process.memory_info().rss / 2**20:.0f}" for process in (driver, server))
     return f"| {len(ended)} | {seconds:.0f} | {1000 * seconds / len(ended):.0f} | {1000 * late:.0f} | {memory} |"
 
@@ -73,8 +88,8 @@ def main() -> None:
     print("|---|---|---|---|---|---|")
     with tempfile.TemporaryDirectory(prefix="nst-scale-") as folder:
         os.environ["PREFECT_HOME"] = folder
-        os.environ.pop(api.API, None)
-        api.prepare_environment()
+        os.environ.pop(services.API, None)
+        settings.prepare_environment()
         run(sorted(arguments.counts), arguments.data, Path(folder))
 
 

@@ -20,8 +20,8 @@ from flows.settings import cores
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from nst.engine.inputs import Inputs
     from nst.engine.jobs import Job, Precision
-    from nst.engine.run import Inputs
     from nst.engine.vgg import Encoder
 
 ROUNDS = {256: 8, 512: 5}
@@ -184,7 +184,7 @@ def _compare(size: int, threads: int, precision: "Precision", rounds: int, *, pl
 def prepare(size: int, precision: "Precision", iterations: int) -> "tuple[Job, Inputs]":
     """A transfer of the usual pictures, cut square."""
     from nst.engine import images
-    from nst.engine.run import Inputs
+    from nst.engine.inputs import Inputs
     from nst.params import settings
 
     pair = PAIRS[0]

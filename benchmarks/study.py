@@ -203,7 +203,7 @@ def stages(
             began,
             ended=_last_written(reports / name if name in STUDIES else reports, began, next_began),
             jobs=tuple(job for job in jobs if began <= job.written < next_began),
-            workers=1 if name in STUDIES and load(name).ALONE else settings.load().local_workers,
+            workers=1 if name in STUDIES and load(name).ALONE else settings.load().own_workers,
         )
         for (began, name), (next_began, _) in pairwise([*begun, (end, "")])
     )
@@ -219,8 +219,8 @@ def _files(clone: Path) -> list[Path]:
 
 
 def finished_job(path: Path) -> FinishedJob:
-    """Reads a file of `flows.cache`."""
-    values: dict[str, Any] = json.loads(json.loads(path.read_text("utf-8"))["result"])
+    """Reads a file of `flows.store`."""
+    values: dict[str, Any] = json.loads(path.read_text("utf-8"))
     timing = values["timing"]
     return FinishedJob(path.stat().st_mtime, timing["seconds"], timing["all_seconds"], timing["measuring_seconds"])
 

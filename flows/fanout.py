@@ -9,9 +9,11 @@ import sys
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import CancelledError
+from contextlib import suppress
 from dataclasses import dataclass, field
+from importlib import metadata
 from typing import Any
 
 import httpx
@@ -31,9 +33,10 @@ from flows.services import Health, health
 from flows.settings import GPU_BATCH, Settings
 from flows.store import Store
 from nst.engine import batches
+from nst.engine.inputs import Inputs
 from nst.engine.jobs import Job
+from nst.engine.machine import Machine, engine_digest
 from nst.engine.results import Result
-from nst.engine.run import Inputs, Machine, engine_digest, torch_version
 
 PATIENCE = 10.0
 """Seconds between two looks at Prefect's API and at the workers."""
@@ -82,9 +85,8 @@ def run_flow(study: str, body: Callable[[], None], most: int) -> None:
         with TagsContext(current_tags=set()):  # for each tag of a task, Prefect would ask its server for a slot
             body()
 
-    study_flow = flow(
-        name="study", flow_run_name=study, persist_result=False, task_runner=ThreadPoolTaskRunner(max_workers=most)
-    )(run)
+    runner: Any = ThreadPoolTaskRunner(max_workers=most)
+    study_flow = flow(name="study", flow_run_name=study, persist_result=False, task_runner=runner)(run)
     try:
         study_flow()
         APILogWorker.drain_all(timeout=PATIENCE)  # the server may be ours, and about to end
@@ -139,8 +141,9 @@ def _refusal(kind: Machine | str, wanted: Machine | None) -> str:
         return (
             f"its code is not this checkout's ({kind.engine[:8]}, not {engine_digest()[:8]}): restart it with the same"
         )
-    if kind.torch != torch_version():
-        return f"its torch is {kind.torch}, not {torch_version()}: install the same"
+    ours = metadata.version("torch")  # without the "+cu130" that says what it was built for
+    if kind.torch.partition("+")[0] != ours.partition("+")[0]:
+        return f"its torch is {kind.torch}, not {ours}: install the same"
     if wanted is not None and kind != wanted:
         return f"it is {kind}, and results are stored for {wanted}"
     return ""
@@ -156,69 +159,77 @@ class FanOut:
     settings: Settings
     alone: bool
     """Jobs are timed: one at a time, on the same worker while it lives, after a warm-up."""
-    _batches: dict[int, Batch] = field(default_factory=dict)
-    """Those that are in flight, by number."""
+    _running: dict[int, Batch] = field(default_factory=dict)
+    """The batches in flight, by number."""
+    _ended: "queue.SimpleQueue[tuple[int, PrefectFuture[Any]]]" = field(default_factory=queue.SimpleQueue)
+    _suspects: deque[Batch] = field(default_factory=deque)
+    """Jobs that were with a worker when it died: each is tried once more, with no other beside it."""
+    _tried_alone: set[Batch] = field(default_factory=set)
     _failed_on: dict[int, set[str]] = field(default_factory=dict)
-    """Workers that a batch has failed on."""
+    """Workers that a batch has failed on, by its number."""
     _workers: list[str] = field(default_factory=list)
     """Those of our kind, at the last look."""
     _stopped: threading.Event = field(default_factory=threading.Event)
 
-    def run(self, missing: Callable[[], Sequence[Order]], threads: int) -> Iterator[tuple[Order, Outcome]]:
+    def run(self, missing: Callable[[], Sequence[Order]], threads: int) -> Generator[tuple[Order, Outcome], None, None]:
         """Runs jobs, and those that are wanted as results come, and yields each as it ends.
 
         Call it inside the flow, and close the generator before the flow ends, which waits for its threads.
 
         Args:
             missing: returns the jobs that are wanted by now and that it has not returned before.
-            threads: of the flow.  More jobs are asked for when some of them have nothing left to do.
+            threads: of the flow.  More jobs are asked for when one of them has nothing left to do.
         """
-        log = get_run_logger()
         watch = _Watch(self)
-        ended: queue.SimpleQueue[tuple[int, PrefectFuture[Any]]] = queue.SimpleQueue()
-        numbers = itertools.count()
-        suspects: deque[Batch] = deque()  # jobs that were with a worker when it died
-        tried_alone: set[Batch] = set()
         compute = self._task()
+        numbers = itertools.count()
 
         def submit(batch: Batch) -> None:
             number = next(numbers)
-            self._batches[number] = batch
+            self._running[number] = batch
             future = compute.submit(_title(batch), number)
-            future.add_done_callback(lambda future: ended.put((number, future)))
+            future.add_done_callback(lambda future: self._ended.put((number, future)))
 
         try:
             while True:
-                if len(self._batches) <= threads:
+                if len(self._running) <= threads:
                     for batch in self._group(missing()):
                         submit(batch)
-                if not self._batches:
-                    if not suspects:
-                        return
-                    tried_alone.add(suspects[0])
-                    submit(suspects.popleft())
+                if not self._running and self._suspects:
+                    self._tried_alone.add(self._suspects[0])
+                    submit(self._suspects.popleft())
+                if not self._running:
+                    return
                 watch.look()
-                try:
-                    number, future = ended.get(timeout=1.0)
-                except queue.Empty:
-                    continue
-                outcomes = self._outcomes(future)
-                batch = self._batches.pop(number)
-                if isinstance(outcomes, list):
-                    for order, result in zip(batch, outcomes, strict=True):
-                        log.info("%s: %s", order.job.title, _describe(result))
-                        yield order, result
-                elif outcomes.reason == _KILLED and not self.alone and batch not in tried_alone:
-                    suspects += [(order,) for order in batch]
-                elif len(batch) > 1:
-                    log.warning("%s: %s; its jobs are tried one by one", _title(batch), outcomes.reason)
-                    for order in batch:
-                        submit((order,))
-                else:
-                    log.error("%s: %s", _title(batch), outcomes.reason)
-                    yield batch[0], outcomes
+                with suppress(queue.Empty):
+                    number, future = self._ended.get(timeout=1.0)
+                    outcomes = self._outcomes(future)  # before it is no longer running: it may be an error
+                    batch = self._running.pop(number)
+                    for again in self._to_try_again(batch, outcomes):
+                        submit(again)
+                    yield from self._final(batch, outcomes)
         finally:
             self._stopped.set()
+
+    def _to_try_again(self, batch: Batch, outcomes: list[Result] | Failure) -> list[Batch]:
+        """The jobs of a batch that failed, one by one, where that may tell which of them is at fault."""
+        if not isinstance(outcomes, Failure) or outcomes.reason == _KILLED or len(batch) == 1:
+            return []
+        get_run_logger().warning("%s: %s; its jobs are tried one by one", _title(batch), outcomes.reason)
+        return [(order,) for order in batch]
+
+    def _final(self, batch: Batch, outcomes: list[Result] | Failure) -> Generator[tuple[Order, Outcome], None, None]:
+        """The jobs of a batch that will not be tried again."""
+        log = get_run_logger()
+        if not isinstance(outcomes, Failure):
+            for order, result in zip(batch, outcomes, strict=True):
+                log.info("%s: %s", order.job.title, _describe(result))
+                yield order, result
+        elif outcomes.reason == _KILLED and not self.alone and batch not in self._tried_alone:
+            self._suspects += [(order,) for order in batch]
+        elif len(batch) == 1:
+            log.error("%s: %s", _title(batch), outcomes.reason)
+            yield batch[0], outcomes
 
     def _group(self, orders: Sequence[Order]) -> list[Batch]:
         """Batches of jobs that can share passes, those that take longest first; the same for the same jobs."""
@@ -244,7 +255,7 @@ class FanOut:
     def _compute(self, title: str, number: int) -> list[Result]:
         """One batch, in a thread of the flow."""
         del title  # Prefect's name for it
-        batch = self._batches[number]
+        batch = self._running[number]
         failed_on = self._failed_on.get(number, set())
         preferred = self._workers[:1] if self.alone else [name for name in self._workers if name not in failed_on]
         future = self.client.submit(

@@ -26,7 +26,7 @@ class StoreError(ClusterError):
 
 
 class Store:
-    """Finished jobs by key (see `nst.engine.run.key`).
+    """Finished jobs by key (see `nst.engine.machine.key`).
 
     Args:
         place: a folder, or a URL like ``s3://bucket/prefix``.

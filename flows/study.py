@@ -17,7 +17,9 @@ from typing import TYPE_CHECKING, NoReturn
 
 from flows import processes, settings
 from flows.processes import JobsFailedError
+from nst.engine.inputs import inputs
 from nst.engine.jobs import Job
+from nst.engine.machine import key
 from nst.engine.results import Result
 from nst.errors import ResultError
 from nst.params import STUDIES
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
 
     from flows.fanout import FanOut, Order
     from flows.store import Store
-    from nst.engine.run import Machine
+    from nst.engine.machine import Machine
     from nst.params import Params
     from nst.studies import Study
 
@@ -90,10 +92,9 @@ class Collection:
 
     def _order(self, job: Job) -> "Order":
         from flows.fanout import Order
-        from nst.engine import run
 
-        inputs = run.inputs(job, self.data)
-        return Order(job, inputs, run.key(job, inputs, self.machine, alone=self.study.ALONE, threads=self.threads))
+        given = inputs(job, self.data)
+        return Order(job, given, key(job, given, self.machine, alone=self.study.ALONE, threads=self.threads))
 
     def _stored(self, order: "Order") -> bool:
         try:

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 from nst import engine
 from nst.engine import malloc
-from nst.engine.run import Machine, machine
+from nst.engine.machine import Machine, machine
 from nst.errors import NSTError
 
 if TYPE_CHECKING:
+    from nst.engine.inputs import Inputs
     from nst.engine.jobs import Job
     from nst.engine.results import Result
-    from nst.engine.run import Inputs
 
 _PREFIX = "nst "
 """Starts the name of the Dask resource that says what a worker is."""

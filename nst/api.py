@@ -16,10 +16,10 @@ from nst.params import Settings
 if TYPE_CHECKING:
     from PIL import Image
 
+    from nst.engine.inputs import Inputs
     from nst.engine.jobs import Job
     from nst.engine.optimize import State
     from nst.engine.results import Result
-    from nst.engine.run import Inputs
 
 Picture: TypeAlias = "str | os.PathLike[str] | Image.Image"
 """The path of a picture file, or a picture in memory."""
@@ -105,7 +105,8 @@ def run(
         CapacityError: the job needs more memory than is free.
         WeightsError: the weights are missing or altered.
     """
-    from nst.engine.run import Inputs, run_job
+    from nst.engine.inputs import Inputs
+    from nst.engine.run import run_job
 
     fitted = {kind: _png(picture, kind, options.size) for kind, picture in pictures.items()}
     inputs = Inputs(content=fitted.get("content"), style=fitted.get("style"))
@@ -150,9 +151,8 @@ def _png(picture: Picture, kind: str, size: int) -> bytes:
 def _check_memory(job: "Job", inputs: "Inputs") -> None:
     """Refuses what does not fit before it starts; otherwise the system would kill this process in the middle."""
     from nst.engine import images, memory
-    from nst.engine.run import platform
+    from nst.engine.machine import machine, precision_of
 
-    where = platform(job.precision)
-    if where.device == "cpu":
+    if machine().device == "cpu":
         width, height = images.png_size(inputs.shape)
-        memory.check(job, height, width, where.precision, memory.available())
+        memory.check(job, height, width, precision_of(job, machine()), memory.available())

@@ -11,10 +11,11 @@ from PIL import Image
 from torch import Tensor, nn
 
 from nst.engine import images
+from nst.engine.inputs import Inputs, inputs
 from nst.engine.jobs import Job
 from nst.engine.metrics import as_tensor
 from nst.engine.results import Result
-from nst.engine.run import Inputs, inputs, run_job
+from nst.engine.run import run_job
 from nst.engine.weights import VGGWeights
 from nst.params import Settings
 

@@ -9,9 +9,10 @@ from engine_support import DATA, make_job, run
 
 from nst.engine import batches
 from nst.engine.images import png_size
+from nst.engine.inputs import inputs
 from nst.engine.jobs import Job
 from nst.engine.optimize import State
-from nst.engine.run import inputs, run_jobs
+from nst.engine.run import run_jobs
 
 UNLIKE = (
     make_job(style_layers=("conv1_1", "conv2_1")),

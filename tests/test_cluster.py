@@ -93,9 +93,9 @@ def test_a_batch_that_fails_is_tried_job_by_job(checkout: Checkout, tmp_path: Pa
     """So the failed one is named, and the others are kept."""
     source = checkout.path / "flows" / "study.py"
     whole = source.read_text()
-    place = "        inputs = run.inputs(job, self.data)\n"
+    place = "        given = inputs(job, self.data)\n"
     fault = "        if job.layers == 'conv2_2 | 2-3':\n"
-    fault += "            inputs = run.Inputs(inputs.content, b'no picture')\n"
+    fault += "            given = type(given)(given.content, b'no picture')\n"
     assert place in whole
     where = {"NST_BATCH": "4", "NST_RETRY_DELAY": "0", "NST_RETRIES": "1", "NST_CACHE": str(tmp_path / "jobs")}
     try:

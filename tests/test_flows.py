@@ -22,8 +22,9 @@ from flows.processes import ClusterError
 from flows.store import Store
 from nst import params, studies
 from nst.engine import run
+from nst.engine.inputs import Inputs, inputs
 from nst.engine.jobs import Job
-from nst.engine.run import Inputs
+from nst.engine.machine import machine
 
 settings.prepare_environment()
 
@@ -143,7 +144,7 @@ class TestSettings:
         """What the transfer study's results are stored under."""
         where = settings.load()
         wanted = params.load(ROOT / "params.yaml")
-        here = run.machine()
+        here = machine()
         collection = study.Collection(studies.load("transfer"), wanted, data, Store(where.cache), where.threads, here)
         return [order.key for order in collection.missing()]
 
@@ -264,7 +265,7 @@ class TestWorkers:
     """What a worker says of itself, and how it runs a batch."""
 
     def test_says_what_it_is(self) -> None:
-        here = run.machine()
+        here = machine()
         assert worker.machine_of({"GPU": 1.0, worker.resource(here): 1.0}) == here
         other = dataclasses.replace(here, engine="other code")
         assert worker.resource(other) != worker.resource(here)
@@ -318,11 +319,11 @@ class TestBatches:
         from flows import fanout
 
         jobs = [make_job(seed=seed, content_layers=(layer,)) for layer in ("conv2_1", "conv4_1") for seed in range(5)]
-        orders = [fanout.Order(job, run.inputs(job, data), str(number)) for number, job in enumerate(jobs)]
+        orders = [fanout.Order(job, inputs(job, data), str(number)) for number, job in enumerate(jobs)]
 
         def batches(orders: list[fanout.Order]) -> list[list[str]]:
             where = settings.Settings(batch=2)
-            fan_out = fanout.FanOut(None, run.machine(), Store("memory://nothing"), where, alone=False)
+            fan_out = fanout.FanOut(None, machine(), Store("memory://nothing"), where, alone=False)
             return [[order.key for order in batch] for batch in fan_out._group(orders)]
 
         found = batches(orders)

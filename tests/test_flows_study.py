@@ -95,9 +95,9 @@ def test_cut_and_altered_results_are_computed_again(checkout: Checkout) -> None:
 def test_a_failing_job_is_named_and_the_others_are_kept(checkout: Checkout, tmp_path: Path) -> None:
     source = checkout.path / "flows" / "study.py"
     whole = source.read_text()
-    place = "        inputs = run.inputs(job, self.data)\n"
+    place = "        given = inputs(job, self.data)\n"
     fault = "        if job.layers == 'conv2_2 | 2-3':\n"
-    fault += "            inputs = run.Inputs(inputs.content[:99], inputs.style)\n"
+    fault += "            given = type(given)(given.content[:99], given.style)\n"
     assert place in whole
     options = {"NST_CACHE": str(tmp_path / "jobs"), "NST_RETRIES": "1", "NST_RETRY_DELAY": "0"}
     files = written(checkout.path / "reports" / "transfer")

@@ -1,12 +1,9 @@
 """One job from its description to its result: the same bytes every time, and worth looking at."""
 
-import ast
 import dataclasses
-import hashlib
 import io
 import json
 import os
-import shutil
 import subprocess
 import sys
 import textwrap
@@ -20,18 +17,19 @@ from engine_support import DATA, ROOT, ReferenceVGG19, finished, make_job, pictu
 from PIL import Image
 
 from nst import params
-from nst.engine import images, init, losses, metrics, optimize, weights
+from nst.engine import images, init, losses, metrics, onednn, targets, weights
 from nst.engine import run as module
-from nst.engine.jobs import Job, Pooling
+from nst.engine.inputs import inputs
+from nst.engine.jobs import Pooling
+from nst.engine.machine import machine
 from nst.engine.metrics import as_tensor
 from nst.engine.optimize import State
 from nst.engine.results import Result
-from nst.engine.run import ENGINE, Inputs, Platform, decode, inputs, key, platform, run_job
+from nst.engine.run import decode, default_threads, run_job
 from nst.engine.style_metrics import colour_distance
 from nst.errors import ImageError, WeightsError
 
-HERE = platform()
-PROCESSOR = HERE.processor
+HERE = machine()
 JOB = make_job(init="noise", seed=3)
 
 
@@ -50,12 +48,14 @@ def elsewhere(data: Path) -> Elsewhere:
     code = """
         import json, sys, torch
         from pathlib import Path
-        from nst.engine.jobs import Job, Pooling
-        from nst.engine.run import inputs, key, platform, run_job
+        from nst.engine.inputs import inputs
+        from nst.engine.jobs import Job
+        from nst.engine.machine import key, machine
+        from nst.engine.run import run_job
         torch.manual_seed(99)
         job = Job.from_dict(json.loads(sys.argv[1]))
         given = inputs(job, Path(sys.argv[2]))
-        print(key(job, given, platform(), False), flush=True)
+        print(key(job, given, machine(), alone=False), flush=True)
         pictures = {run_job(job, given, threads=1, pixel_metrics=False).png for _ in range(5)}
         print(*(png.hex() for png in pictures))
     """
@@ -103,26 +103,12 @@ class TestSameBytes:
         assert watched.png == run(JOB).png
         assert [state.iteration for state in seen] == [1, 2, 3, 4]
 
-    def test_a_process_warms_up_once_for_jobs_of_a_kind(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        ran: list[int | str] = []
-        minimize, adain = optimize.minimize, init.adain
-        monkeypatch.setattr(module, "_warm", set())
-        monkeypatch.setattr(optimize, "minimize", lambda *a, **k: ran.append(k["iterations"]) or minimize(*a, **k))
-        monkeypatch.setattr(init, "adain", lambda *a: ran.append("adain") or adain(*a))
-
-        def done(**changes: Any) -> list[int | str]:
-            ran.clear()
-            run(dataclasses.replace(JOB, **changes), warm_up=True)
-            return list(ran)
-
-        assert done() == [2, 4]
-        assert done(seed=5, run=1, content_weight=2.0) == [4]
-        assert done(init="adain") == ["adain", "adain", 4], "another start, then the same steps"
-        assert done(init="adain", style="cafe_terrace") == ["adain", "adain", 4], "a style of another size"
-        assert done(size=64) == [2, 4]
-        for known in ({}, {"size": 64}):
-            assert done(**known) == [4]
-        assert done(init="adain") == ["adain", 4]
+    def test_a_warm_up_is_two_steps_from_the_jobs_own_start(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        steps: list[int] = []
+        minimize = module.minimize
+        monkeypatch.setattr(module, "minimize", lambda *a, **k: steps.append(k["iterations"]) or minimize(*a, **k))
+        run(JOB, warm_up=True)
+        assert steps == [2, 4]
 
     def test_the_seed_changes_a_noise_start_and_no_other(self) -> None:
         assert run(dataclasses.replace(JOB, seed=4)).png != run(JOB).png
@@ -255,6 +241,32 @@ class TestResult:
         assert environment.torch == torch.__version__
         assert environment.weights_sha256 == weights.VGG_SHA256
         assert environment.threads == 1
+        assert environment.kernels == ("onednn" if HERE.device == "cpu" else "plain")
+
+    def test_threads_are_always_set(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        asked: list[int] = []
+        monkeypatch.setattr(torch, "set_num_threads", asked.append)
+        job = make_job("reconstruct", iterations=1)
+        for threads in (None, 1):
+            run_job(job, inputs(job, DATA), threads=threads, pixel_metrics=False)
+        assert asked == [default_threads(), 1]
+        assert 1 <= default_threads() <= (os.cpu_count() or 1)
+
+    def test_falling_back_to_plain_kernels_is_seen(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Where torch lacks the fused kernels there is a warning, and every result says so."""
+
+        def missing(_kernel: object) -> None:
+            raise RuntimeError("no such operation\nat some line of C++")
+
+        expected = finished(JOB)
+        monkeypatch.setattr(onednn, "_reordered", missing)
+        monkeypatch.setattr(onednn, "available", onednn.available.__wrapped__)
+        targets.encoder.cache_clear()
+        with pytest.warns(UserWarning, match=r"fused kernels cannot be used \(no such operation\)"):
+            result = run(JOB, pixel_metrics=False)
+        targets.encoder.cache_clear()
+        assert result.environment.kernels == "plain"
+        assert result.losses == pytest.approx(expected.losses, rel=0.02)
 
     def test_a_job_without_its_picture_is_refused(self) -> None:
         with pytest.raises(ImageError, match="no picture called 'nobody'; there is chelsea, egeskov"):
@@ -292,167 +304,6 @@ class TestFrames:
     def test_filming_does_not_change_the_picture(self) -> None:
         assert finished(make_job(frames=2)).png == finished(make_job()).png
         assert finished(make_job()).frames == ()
-
-
-class TestPlatform:
-    """bfloat16 where it is fast."""
-
-    def test_auto_is_one_of_the_two(self) -> None:
-        assert platform("auto").precision in ("bfloat16", "float32")
-        assert platform("auto").device == ("cuda" if torch.cuda.is_available() else "cpu")
-
-    def test_what_is_asked_for_is_given(self) -> None:
-        assert platform("float32").precision == "float32"
-        assert platform("bfloat16").precision == "bfloat16"
-
-    def test_knows_the_processor(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("platform.machine", lambda: "abacus")
-        assert platform().processor == f"abacus {torch.backends.cpu.get_cpu_capability()}"
-
-    @pytest.mark.skipif(torch.cuda.is_available(), reason="about processors")
-    @pytest.mark.parametrize(
-        ("features", "expected"),
-        [
-            ({"avx2": True}, "float32"),
-            ({"avx512_bf16": True}, "bfloat16"),
-            ({"amx_bf16": True}, "bfloat16"),
-            ({"amx_bf16": False}, "float32"),
-            ({}, "float32"),
-        ],
-    )
-    def test_auto_looks_at_the_processor(
-        self, monkeypatch: pytest.MonkeyPatch, features: dict[str, bool], expected: str
-    ) -> None:
-        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: features)
-        assert platform("auto") == Platform("cpu", expected, PROCESSOR)
-        assert platform("float32") == Platform("cpu", "float32", PROCESSOR)
-
-
-class TestKey:
-    """What a stored result is filed under changes with all that the result depends on, and with nothing else."""
-
-    given = Inputs(b"content", b"style")
-    place = Platform("cpu", "float32", PROCESSOR)
-
-    def key(self, **changes: Any) -> str:
-        return key(**{"job": JOB, "inputs": self.given, "platform": self.place, "alone": False, **changes})
-
-    @pytest.mark.parametrize("field", [field.name for field in dataclasses.fields(Job) if field.name != "weights"])
-    def test_changes_with_every_field_of_the_job(self, field: str) -> None:
-        value = getattr(JOB, field)
-        other = (
-            value + 1 if isinstance(value, int | float) else (*value, "conv5_4") if isinstance(value, tuple) else "x"
-        )
-        assert self.key(job=dataclasses.replace(JOB, **{field: other})) != self.key()
-
-    def test_changes_with_the_weights(self, tmp_path: Path) -> None:
-        path = tmp_path / "vgg.pth"
-        keys = set()
-        for content in (b"one", b"two"):
-            path.write_bytes(content)
-            keys.add(self.key(job=dataclasses.replace(JOB, weights=str(path))))
-        assert len(keys | {self.key()}) == 3
-
-    @pytest.mark.parametrize(
-        "change",
-        [
-            {"inputs": Inputs(b"another", b"style")},
-            {"inputs": Inputs(b"content", b"another")},
-            {"inputs": Inputs(b"style", b"content")},
-            {"inputs": Inputs(None, b"style")},
-            {"platform": Platform("cuda", "float32", PROCESSOR)},
-            {"platform": Platform("cpu", "bfloat16", PROCESSOR)},
-            {"platform": Platform("cpu", "float32", "x86_64 of another kind")},
-            {"alone": True},
-        ],
-        ids=str,
-    )
-    def test_changes_with_pictures_and_place(self, change: dict[str, Any]) -> None:
-        assert self.key(**change) != self.key()
-
-    def test_changes_with_torch(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        before = self.key()
-        with monkeypatch.context() as patch:
-            patch.setattr(torch, "__version__", "0.0")
-            assert self.key() != before
-        assert self.key() == before
-
-    @pytest.mark.parametrize("name", ENGINE)
-    def test_changes_with_the_engines_code(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str) -> None:
-        package = Path(module.__file__).parent
-        for each in ENGINE:
-            shutil.copy(package / f"{each}.py", tmp_path)
-        monkeypatch.setattr(module, "__file__", str(tmp_path / "run.py"))
-        assert module.engine_digest.__wrapped__() == module.engine_digest()
-        with (tmp_path / f"{name}.py").open("a") as file:
-            file.write("\n")
-        assert module.engine_digest.__wrapped__() != module.engine_digest()
-
-    def test_the_engine_is_all_that_running_a_job_imports(self) -> None:
-        """`errors` and `malloc` change no result; what else `run` reaches, however far, must be in `ENGINE`."""
-        package = Path(module.__file__).parent
-        reached, waiting = set(), ["run"]
-        while waiting:
-            name = waiting.pop()
-            if name in reached:
-                continue
-            reached.add(name)
-            for node in ast.walk(ast.parse((package / f"{name}.py").read_text(encoding="utf-8"))):
-                if isinstance(node, ast.ImportFrom) and node.module == "nst.engine":
-                    waiting += [alias.name for alias in node.names]
-                elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("nst.engine."):
-                    waiting.append(str(node.module).removeprefix("nst.engine."))
-        assert reached - {"errors", "malloc"} == set(ENGINE)
-
-    def test_is_the_same_in_another_process(self, elsewhere: Elsewhere) -> None:
-        assert elsewhere.key == key(JOB, inputs(JOB, DATA), HERE, False)
-
-    def test_does_not_change_with_what_ran_before(self) -> None:
-        before = self.key()
-        torch.manual_seed(0)
-        run(make_job("reconstruct"))
-        assert self.key() == before
-
-    def test_depends_on_what_pictures_show_not_on_their_files(self, tmp_path: Path) -> None:
-        def here() -> str:
-            return key(JOB, inputs(JOB, tmp_path), self.place, False)
-
-        shutil.copytree(DATA, tmp_path, dirs_exist_ok=True)
-        photo, before = tmp_path / "content" / "egeskov.jpg", key(JOB, inputs(JOB, DATA), self.place, False)
-        assert here() == before
-        os.utime(photo, (1, 1))
-        assert here() == before
-        (tmp_path / "content" / "unused.jpg").write_bytes(b"")
-        assert here() == before
-        shutil.copy(tmp_path / "content" / "chelsea.jpg", photo)  # also one that this process has read before
-        assert here() != before
-
-
-class TestJob:
-    """Names and digests."""
-
-    def test_survives_json(self) -> None:
-        job = make_job(frames=3, run=1)
-        assert Job.from_dict(json.loads(json.dumps(job.to_dict()))) == job
-        assert hash(Job.from_dict(job.to_dict())) == hash(job)
-
-    def test_the_digest_is_a_sha_256_of_its_fields(self) -> None:
-        text = json.dumps(JOB.to_dict(), sort_keys=True)
-        assert JOB.digest == hashlib.sha256(text.encode()).hexdigest()
-
-    def test_titles_say_what_is_done(self) -> None:
-        assert JOB.title == "transfer · egeskov × great_wave · conv3_1 | 1,3 · from noise 3"
-        assert make_job("reconstruct").title == "reconstruct · egeskov · conv3_1 · from noise 0"
-        assert make_job("synthesize", run=2).title == "synthesize · great_wave · 1,3 · from noise 0 · run 2"
-        assert make_job(init="adain").title.endswith("from adain")
-
-    def test_names_tell_jobs_apart(self) -> None:
-        assert JOB.name == "egeskov_great_wave_conv3_1_1,3_noise3_48px"
-        changes: list[dict[str, Any]] = [
-            {"seed": 4}, {"init": "content"}, {"size": 64}, {"content_layers": ("conv1_1",)}, {"run": 1}, {"frames": 4},
-        ]  # fmt: skip
-        names = {dataclasses.replace(JOB, **change).name for change in changes}
-        assert len(names | {JOB.name}) == len(changes) + 1
 
 
 class TestCleanPictures:

@@ -2,6 +2,7 @@
 
 import hashlib
 import pickle
+import urllib.request
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -201,9 +202,12 @@ def test_a_file_in_torchvisions_form(tmp_path: Path, weights: VGGWeights) -> Non
 def test_torchvisions_file_is_checked_by_the_checksum_in_its_name(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
-    (tmp_path / "checkpoints").mkdir()
-    (tmp_path / "checkpoints" / "vgg19-dcbb9e9d.pth").write_bytes(b"something else")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in ("TORCH_HOME", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    path = Path(torch.hub.get_dir()) / "checkpoints" / "vgg19-dcbb9e9d.pth"  # ours must look where torch does
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"something else")
     with pytest.raises(WeightsError, match=r"vgg19-dcbb9e9d.pth: altered or incomplete: .*published was dcbb9e9d"):
         check("torchvision")
 
@@ -212,7 +216,7 @@ def test_torchvisions_file_cannot_be_had_without_a_network(monkeypatch: pytest.M
     def unplugged(*_: Any, **__: Any) -> None:
         raise OSError("Network is unreachable")
 
-    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
-    monkeypatch.setattr(torch.hub, "download_url_to_file", unplugged)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setattr(urllib.request, "urlretrieve", unplugged)
     with pytest.raises(WeightsError, match=r"cannot be downloaded \(Network is unreachable\); set weights: normalised"):
         check("torchvision")

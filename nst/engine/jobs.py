@@ -1,4 +1,4 @@
-"""A job: one optimisation, fully described.  Two jobs with the same digest give the same picture."""
+"""A job: one optimisation, fully described.  Jobs with the same digest give the same picture."""
 
 import dataclasses
 import hashlib
@@ -17,39 +17,40 @@ Parametrization = Literal["pixels", "fourier"]
 Noise = Literal["uniform", "normal", "pink"]
 
 LEARNING_RATE = 0.1
-"""Of Adam at the start, unless something else is asked for: about what a pixel moves in the first step."""
+"""Of Adam at the start, by default: about what a pixel moves in the first step."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Job:
-    """One optimisation.  Every field changes the result; nothing else does but the pictures and the weights."""
+    """One optimisation.  Every field but `run` changes the result; nothing else does but the pictures, the weights and
+    the machine."""
 
     task: Task
-    content: str | None
-    """Name of the content picture; None when synthesizing."""
-    style: str | None
-    """Name of the style picture; None when reconstructing."""
-    content_layers: tuple[str, ...]
-    style_layers: tuple[str, ...]
-    init: Init
-    seed: int
     size: int
     """Longest side of the pictures, px."""
     iterations: int
     """Of the optimiser, at most."""
-    tolerance: float
-    """Ends the job where its lowest loss fell by less than this share in the last 10 iterations; 0: never."""
-    optimizer: Optimizer
-    learning_rate: float
-    content_weight: float
-    style_weight: float
-    tv_weight: float
-    pooling: Pooling
-    parametrization: Parametrization
-    noise: Noise
+    content: str | None = None
+    """Name of the content picture; None when synthesizing."""
+    style: str | None = None
+    """Name of the style picture; None when reconstructing."""
+    content_layers: tuple[str, ...] = ()
+    style_layers: tuple[str, ...] = ()
+    content_weight: float = 1.0
+    style_weight: float = 10.0
+    tv_weight: float = 0.0
+    init: Init = "noise"
+    seed: int = 0
+    noise: Noise = "pink"
     """Distribution that a noise start is drawn from; of no effect with the other starts."""
-    precision: Precision
-    weights: str
+    parametrization: Parametrization = "fourier"
+    optimizer: Optimizer = "adam"
+    learning_rate: float = LEARNING_RATE
+    tolerance: float = 0.0
+    """Ends the job where its lowest loss fell by less than this share in the last 10 iterations; 0: never."""
+    pooling: Pooling = "max"
+    precision: Precision = "auto"
+    weights: str = "normalised"
     """Where VGG-19 comes from; see `nst.engine.weights`."""
     frames: int = 0
     """How many pictures of the process to keep (for a GIF), beside the last; fewer if there are fewer iterations."""
@@ -58,9 +59,14 @@ class Job:
 
     @property
     def digest(self) -> str:
-        """SHA-256 over all fields, hexadecimal."""
-        text = json.dumps(dataclasses.asdict(self), sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()
+        """SHA-256 of the fields that are not at their default: a field that is added later, with a default that
+        changes nothing, keeps the digests of the jobs before."""
+        chosen = {
+            field.name: value
+            for field in dataclasses.fields(self)
+            if (value := getattr(self, field.name)) != field.default
+        }
+        return hashlib.sha256(json.dumps(chosen, sort_keys=True).encode()).hexdigest()
 
     @property
     def pair(self) -> str:

@@ -1,45 +1,37 @@
-"""How much memory an optimisation will need on a CPU, told before it starts."""
+"""How much memory an optimisation will need on a CPU, estimated before it starts."""
 
 import math
 
 import psutil
 
-from nst.engine import lbfgs
 from nst.engine.jobs import Job
+from nst.engine.optimize import LBFGS_HISTORY
 from nst.errors import CapacityError
 
-# Fitted to the peaks of processes of 64 to 1024 px, batches of 1, 2 and 4 (Linux, glibc, torch 2.14): within 10 %.
+# Fitted to the peaks of processes of 64 to 1024 px (Linux, glibc, torch 2.14): within 10 %.
 _BASE = {"bfloat16": 0.75e9, "float32": 0.85e9}
 """Bytes of torch, and of networks laid out."""
 _STEP = {"bfloat16": 1650, "float32": 2850}
-"""Bytes for each pixel of all pictures of a batch, whatever the layers: the first two are the largest."""
+"""Bytes for each pixel, whatever the layers: the first two are the largest."""
 _METRICS = 0.93e9, 1000
-"""The same while one picture after another is measured, in float32."""
+"""The same while the picture is measured, in float32."""
 _ADAIN = 0.05e9
 """Bytes of the networks that make an AdaIN start."""
-_HISTORY = 2 * lbfgs.HISTORY * 3 * 4
+_HISTORY = 2 * LBFGS_HISTORY * 3 * 4
 """Bytes for each pixel of what L-BFGS remembers: steps and changes of the gradient, of three float32 numbers."""
 
 
-def estimate(job: Job, height: int, width: int, precision: str, batch: int = 1) -> float:
-    """Most bytes that will be resident at once in a process that runs a batch of jobs like this one.
+def estimate(job: Job, height: int, width: int, precision: str) -> float:
+    """Most bytes that will be resident at once in a process that runs this job.
 
     Args:
-        height, width: of each picture, px.
+        height, width: of the picture, px.
         precision: "bfloat16" or "float32".
     """
     pixels = height * width
     each = _STEP[precision] + (_HISTORY if job.optimizer == "lbfgs" else 0)
-    most = max(_BASE[precision] + each * pixels * batch, _METRICS[0] + _METRICS[1] * pixels)
+    most = max(_BASE[precision] + each * pixels, _METRICS[0] + _METRICS[1] * pixels)
     return most + (_ADAIN if job.init == "adain" else 0)
-
-
-def fitting(job: Job, height: int, width: int, precision: str, free: float, *, most: int) -> int:
-    """How many jobs like this one fit into `free` bytes as one batch: from 1, which has to be tried, to `most`.
-
-    For a GPU it is a guess on the safe side, as the estimate is of a CPU's process, libraries and all.
-    """
-    return next((b for b in range(most, 1, -1) if estimate(job, height, width, precision, b) <= free), 1)
 
 
 def available() -> float:

@@ -5,7 +5,7 @@ numbers.
 """
 
 import functools
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 from typing import TYPE_CHECKING
@@ -15,8 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from nst.engine import images, malloc
-from nst.engine.layers import LAYERS
+from nst.engine import images
 from nst.engine.losses import content_loss, gram_distance, gram_matrix
 from nst.engine.style_metrics import colour_distance, projected, sliced_wasserstein
 from nst.engine.vgg import Encoder
@@ -31,8 +30,8 @@ STYLE_LAYERS = ("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1")
 
 def content_distance(picture: Tensor, content: Tensor, weights: str) -> float:
     """|F(x) − F(c)|² / |F(c)|² at conv4_2, for pictures (1, 3, H, W) of the same size.  0 = same; lower is closer."""
-    target = _content_features(content, weights)
-    return content_loss(_content_features(picture, weights), target).item()
+    features, target = (activations(each, [CONTENT_LAYER], weights)[CONTENT_LAYER] for each in (picture, content))
+    return content_loss(features, target).item()
 
 
 def style_distance(picture: Tensor, style: Tensor, weights: str) -> float:
@@ -40,15 +39,13 @@ def style_distance(picture: Tensor, style: Tensor, weights: str) -> float:
 
     0 = same; lower is closer.
     """
-    grams = {name: gram_matrix(features) for name, features in _walk(style, weights, STYLE_LAYERS)}
-    return fmean(
-        gram_distance(features, grams[name]).item() for name, features in _walk(picture, weights, STYLE_LAYERS)
-    )
+    features, targets = (activations(each, STYLE_LAYERS, weights) for each in (picture, style))
+    return fmean(gram_distance(features[name], gram_matrix(targets[name])).item() for name in STYLE_LAYERS)
 
 
 @dataclass(frozen=True)
 class Distances:
-    """From a picture to its originals; None for an original that there is not."""
+    """From a picture to its originals; None where there is no such original."""
 
     content: float | None
     """`content_distance`."""
@@ -60,84 +57,71 @@ class Distances:
     """From the style: `nst.engine.style_metrics.colour_distance`."""
 
 
+def layers(content: bytes | None, style: bytes | None) -> tuple[str, ...]:
+    """Those that `distances` takes activations of."""
+    return (*([CONTENT_LAYER] if content else []), *(STYLE_LAYERS if style else []))
+
+
 def distances(
     picture: Tensor,
     content: bytes | None,
     style: bytes | None,
     weights: str,
     *,
-    also: Collection[str] = (),
-    see: Callable[[str, Tensor], None] = lambda _name, _features: None,
+    features: Mapping[str, Tensor] | None = None,
 ) -> Distances:
-    """All in one pass, layer by layer, from originals as PNG files, of which what is needed is kept.
+    """All of them, from a picture (1, 3, H, W) to originals that are PNG files.
 
     Args:
-        also, see: more layers, and what is called with each of them when its activations are there.
+        features: the picture's `activations` at `layers` or more, if the caller has them.
     """
-    target = _content_target(content, weights, picture.device) if content else None
-    painted = _style_target(style, weights, picture.device) if style else None
-    content_found: float | None = None
-    styles: list[float] = []
-    wasserstein: list[float] = []
-    layers = {*([CONTENT_LAYER] if content else []), *(STYLE_LAYERS if style else []), *also}
-    for name, features in _walk(picture, weights, layers):
-        if name in also:
-            see(name, features)
-        if target is not None and name == CONTENT_LAYER:
-            content_found = content_loss(features, target).item()
-        if painted is not None and name in STYLE_LAYERS:
-            styles.append(gram_distance(features, painted.grams[name]).item())
-            wasserstein.append(sliced_wasserstein({name: features}, {name: painted.projected[name]}))
-        del features
-    return Distances(
-        content=content_found,
-        style=fmean(styles) if styles else None,
-        sliced_wasserstein=fmean(wasserstein) if wasserstein else None,
-        colour=colour_distance(picture, painted.picture) if painted else None,
-    )
+    if features is None:
+        features = activations(picture, layers(content, style), weights)
+    content_found = style_found = wasserstein = colour = None
+    if content:
+        target = _content_target(content, weights, picture.device)
+        content_found = content_loss(features[CONTENT_LAYER], target).item()
+    if style:
+        original = _style_target(style, weights, picture.device)
+        style_found = fmean(gram_distance(features[name], original.grams[name]).item() for name in STYLE_LAYERS)
+        wasserstein = sliced_wasserstein(features, original.quantiles)
+        colour = colour_distance(picture, original.picture)
+    return Distances(content_found, style_found, wasserstein, colour)
 
 
-def _walk(picture: Tensor, weights: str, layers: Collection[str]) -> Iterator[tuple[str, Tensor]]:
-    """Activations in float32 one after another, as those of all layers at once take much memory.
-
-    A loop lets go of one before it asks for the next.
-    """
+def activations(picture: Tensor, layers: Collection[str], weights: str) -> dict[str, Tensor]:
+    """Of a picture (1, 3, H, W) at `layers`, in float32, by VGG-19 with max pooling whatever a job's is."""
     if not layers:
-        return iter(())
-    # Laid out for its own layers or for all, so that jobs of different depths share it.
-    deepest = STYLE_LAYERS[-1] if max(map(LAYERS.index, layers)) <= LAYERS.index(STYLE_LAYERS[-1]) else LAYERS[-1]
-    return _encoder(weights, picture.device, deepest).walk(picture.detach(), layers)
+        return {}
+    with torch.no_grad():
+        return _encoder(weights, picture.device)(picture, layers)
 
 
-def _content_features(picture: Tensor, weights: str) -> Tensor:
-    return dict(_walk(picture, weights, [CONTENT_LAYER]))[CONTENT_LAYER]
+@functools.lru_cache(maxsize=1)
+def _encoder(weights: str, device: torch.device) -> Encoder:
+    return Encoder(vgg19(weights), device=device)
 
 
 @functools.lru_cache(maxsize=8)
 def _content_target(png: bytes, weights: str, device: torch.device) -> Tensor:
-    target = _content_features(as_tensor(images.from_png(png)).to(device), weights)
-    malloc.give_back()  # of the layers before it
-    return target
+    return activations(as_tensor(images.from_png(png)).to(device), [CONTENT_LAYER], weights)[CONTENT_LAYER]
 
 
 @dataclass(frozen=True)
 class _Style:
-    """What is kept of a style picture."""
+    """What is cached of a style picture."""
 
     picture: Tensor
     grams: Mapping[str, Tensor]
-    projected: Mapping[str, Tensor]
+    quantiles: Mapping[str, Tensor]
 
 
 @functools.lru_cache(maxsize=8)
 def _style_target(png: bytes, weights: str, device: torch.device) -> _Style:
     picture = as_tensor(images.from_png(png)).to(device)
-    grams, quantiles = {}, {}
-    for name, features in _walk(picture, weights, STYLE_LAYERS):
-        grams[name], quantiles[name] = gram_matrix(features), projected(features)
-        del features
-    malloc.give_back()
-    return _Style(picture, grams, quantiles)
+    features = activations(picture, STYLE_LAYERS, weights)
+    grams = {name: gram_matrix(each) for name, each in features.items()}
+    return _Style(picture, grams, {name: projected(each) for name, each in features.items()})
 
 
 def psnr(picture: Tensor, reference: Tensor) -> float:
@@ -171,10 +155,8 @@ def shared_variation(picture: Tensor, other: Tensor) -> float:
 
 def gram_matrices(picture: "Image.Image", layers: Sequence[str], weights: str) -> dict[str, NDArray[np.float32]]:
     """The Gram matrices (C, C) of a picture at `layers`."""
-    encoder = Encoder(vgg19(weights), max(layers, key=LAYERS.index))
-    with torch.no_grad():
-        features = encoder(as_tensor(picture), layers)
-        return {name: gram_matrix(features[name])[0].numpy() for name in layers}
+    features = activations(as_tensor(picture), layers, weights)
+    return {name: gram_matrix(features[name])[0].numpy() for name in layers}
 
 
 def relative_distance(values: NDArray[np.float32], target: NDArray[np.float32]) -> float:
@@ -185,17 +167,3 @@ def relative_distance(values: NDArray[np.float32], target: NDArray[np.float32]) 
 def as_tensor(picture: "Image.Image") -> Tensor:
     """(1, 3, H, W) in [0, 1] of an 8-bit picture."""
     return torch.from_numpy(np.asarray(picture, dtype=np.float32) / 255).permute(2, 0, 1)[None].contiguous()
-
-
-_encoders: dict[tuple[str, torch.device], Encoder] = {}
-"""The one that was used last."""
-
-
-def _encoder(weights: str, device: torch.device, deepest: str) -> Encoder:
-    found = _encoders.get((weights, device))
-    if found is None or deepest not in found.layers:
-        _encoders.clear()
-        found = Encoder(vgg19(weights), deepest, dtype=torch.float32, device=device, direct=False)
-        _encoders[weights, device] = found
-        malloc.give_back()  # of the weights, and of the optimisation that usually went before
-    return found

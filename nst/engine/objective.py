@@ -1,6 +1,6 @@
 """What the jobs of a batch minimise: each picture has the layers, the targets and the weights of its own job."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,15 +20,11 @@ class Objective:
 
     Args:
         jobs: one for each picture of the batch.
-        contents, styles: what each job aims at, from `nst.engine.targets`.
+        contents, styles: what each job aims at, from `nst.engine.targets`; {} where it has none.
     """
 
     def __init__(
-        self,
-        jobs: Sequence[Job],
-        encoder: Encoder,
-        contents: Sequence[Layers],
-        styles: Sequence[Layers],
+        self, jobs: Sequence[Job], encoder: Encoder, contents: Sequence[Layers], styles: Sequence[Layers]
     ) -> None:
         self._jobs = jobs
         self._encoder = encoder
@@ -39,35 +35,42 @@ class Objective:
 
     def __call__(self, pictures: Tensor, numbers: Sequence[int]) -> Tensor:
         """The losses (A,) of pictures (A, 3, H, W), which are those of the batch that `numbers` names."""
-        if tuple(numbers) != self._numbers:
-            self._numbers, self._terms = tuple(numbers), self._make_terms(numbers)
-        found = self._encoder(pictures, {term.layer for term in self._terms})
+        layers = {term.layer for term in self._terms_of(numbers)}
+        return self.losses(pictures, self._encoder(pictures, layers), numbers)
+
+    def losses(self, pictures: Tensor, features: Mapping[str, Tensor], numbers: Sequence[int]) -> Tensor:
+        """The same from activations (A, C, H, W) of the pictures, which may come from another encoder."""
         losses = pictures.new_zeros(len(numbers))
-        for term in self._terms:
-            losses = losses + term(found[term.layer])
-        return losses + self._variation(pictures, numbers)
-
-    def tally(self, picture: Tensor, number: int) -> "Tally":
-        """The same for one picture (1, 3, H, W), to be given its activations."""
-        return Tally(self._make_terms([number]), self._variation(picture, [number]))
-
-    def _variation(self, pictures: Tensor, numbers: Sequence[int]) -> "Tensor | float":
+        for term in self._terms_of(numbers):
+            losses = losses + term(features[term.layer])
         weights = [self._jobs[number].tv_weight for number in numbers]
-        return pictures.new_tensor(weights) * total_variation(pictures) if any(weights) else 0.0
+        if any(weights):
+            losses = losses + pictures.new_tensor(weights) * total_variation(pictures)
+        return losses
 
-    def _make_terms(self, numbers: Sequence[int]) -> "list[_Term]":
+    def _terms_of(self, numbers: Sequence[int]) -> "list[_Term]":
+        """Made anew only when a picture has left the batch."""
+        if tuple(numbers) != self._numbers:
+            contents = self._make_terms(numbers, self._contents, content_loss, "content_weight")
+            styles = self._make_terms(numbers, self._styles, gram_distance, "style_weight")
+            self._numbers, self._terms = tuple(numbers), contents + styles
+        return self._terms
+
+    def _make_terms(
+        self, numbers: Sequence[int], all_targets: Sequence[Layers], distance: "_Distance", weight: str
+    ) -> "list[_Term]":
+        targets = [all_targets[number] for number in numbers]
         terms = []
-        for distance, all_targets, weight in (
-            (content_loss, self._contents, "content_weight"),
-            (gram_distance, self._styles, "style_weight"),
-        ):
-            targets = [all_targets[number] for number in numbers]
-            for layer in sorted({layer for each in targets for layer in each}):  # an order that no batch changes
-                places = [place for place, each in enumerate(targets) if layer in each]
-                weights = [getattr(self._jobs[numbers[place]], weight) / len(targets[place]) for place in places]
-                stacked = _stack([targets[place][layer] for place in places])
-                terms.append(_Term(layer, distance, tuple(places), stacked, stacked.new_tensor(weights).float()))
+        for layer in sorted({layer for each in targets for layer in each}):  # an order that no batch changes
+            indices = [index for index, each in enumerate(targets) if layer in each]
+            weights = [getattr(self._jobs[numbers[index]], weight) / len(targets[index]) for index in indices]
+            stacked = _stack([targets[index][layer] for index in indices])
+            weighting = torch.tensor(weights, dtype=torch.float32, device=stacked.device)
+            terms.append(_Term(layer, distance, tuple(indices), stacked, weighting))
         return terms
+
+
+_Distance = Callable[[Tensor, Tensor], Tensor]
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,57 +78,37 @@ class _Term:
     """What one loss at one layer adds to the losses of those pictures that have it."""
 
     layer: str
-    distance: Callable[[Tensor, Tensor], Tensor]
-    places: tuple[int, ...]
+    distance: _Distance
+    indices: tuple[int, ...]
+    """Of those pictures, M of A."""
     targets: Tensor
+    """(M, …)."""
     weights: Tensor
+    """(M,)."""
 
     def __call__(self, features: Tensor) -> Tensor:
         """(A,) of activations (A, C, H, W)."""
-        if len(self.places) == len(features):
+        if len(self.indices) == len(features):
             return self.weights * self.distance(features, self.targets)
-        losses = self.weights * self.distance(_Select.apply(features, self.places), self.targets)
-        return losses.new_zeros(len(features)).index_add(0, torch.tensor(self.places, device=losses.device), losses)
-
-
-class Tally:
-    """The loss of one picture, from its activations layer by layer, whoever computes them."""
-
-    def __init__(self, terms: Sequence[_Term], rest: "Tensor | float") -> None:
-        self._terms = terms
-        self._loss = rest
-
-    @property
-    def layers(self) -> Collection[str]:
-        """Those it wants."""
-        return {term.layer for term in self._terms}
-
-    @property
-    def loss(self) -> float:
-        """Of the layers so far, and of what takes none."""
-        return float(self._loss)
-
-    def add(self, layer: str, features: Tensor) -> None:
-        """Activations (1, C, H, W)."""
-        for term in self._terms:
-            if term.layer == layer:
-                self._loss = self._loss + term(features)
+        losses = self.weights * self.distance(_Select.apply(features, self.indices), self.targets)
+        return losses.new_zeros(len(features)).index_add(0, torch.tensor(self.indices, device=losses.device), losses)
 
 
 class _Select(torch.autograd.Function):
-    """Some pictures of a batch.  Indexing would do, but would change the layout to one that later steps are slow in."""
+    """Some pictures of a batch.  Indexing would do, but its gradient is contiguous, which makes the next operations
+    slow: they have channels_last."""
 
     @staticmethod
-    def forward(ctx: Any, features: Tensor, places: tuple[int, ...]) -> Tensor:
-        ctx.of, ctx.places = features.shape[0], places
-        return torch.cat([features[place : place + 1] for place in places])
+    def forward(ctx: Any, features: Tensor, indices: tuple[int, ...]) -> Tensor:
+        ctx.count, ctx.indices = len(features), indices
+        return torch.cat([features[index : index + 1] for index in indices])
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        (given,) = gradients
-        parts = {place: given[index : index + 1] for index, place in enumerate(ctx.places)}
-        nothing = torch.zeros_like(given[:1])
-        return torch.cat([parts.get(place, nothing) for place in range(ctx.of)]), None
+        (gradient,) = gradients
+        parts = {index: gradient[row : row + 1] for row, index in enumerate(ctx.indices)}
+        zeros = torch.zeros_like(gradient[:1])
+        return torch.cat([parts.get(index, zeros) for index in range(ctx.count)]), None
 
 
 def _stack(targets: Sequence[Tensor]) -> Tensor:

@@ -68,6 +68,8 @@ class Environment:
 
     device: str
     precision: str
+    kernels: str
+    """What computed the network: "onednn", the fused kernels of `nst.engine.onednn`, or "plain"."""
     threads: int
     torch: str
     weights_sha256: str

@@ -8,6 +8,8 @@ its code.
 
 import functools
 import hashlib
+import tempfile
+import urllib.request
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -24,6 +26,7 @@ TORCHVISION = "torchvision"
 
 VGG_SHA256 = "804ca2835ecf7539f0cd2a7ac3c18ce81e6f8468969ae7117ac0c148d286bb4a"
 DECODER_SHA256 = "379ca41d59f3a37eed3599bbbc2560c19da5c458870a5ffd3a9dd41aa88f9472"
+_TORCHVISION_URL = "https://download.pytorch.org/models/vgg19-dcbb9e9d.pth"
 _TORCHVISION_SHA256_START = "dcbb9e9d"  # torchvision names its files by the start of their SHA-256
 
 
@@ -142,15 +145,15 @@ def _package_file(name: str) -> Path:
 
 
 def _torchvision_file() -> Path:
-    import torch
-    from torchvision.models import VGG19_Weights
-
-    url = VGG19_Weights.IMAGENET1K_V1.url
-    path = Path(torch.hub.get_dir()) / "checkpoints" / Path(url).name
+    """The file where `torch.hub` keeps it by default, downloaded if it is missing; found without importing torch."""
+    path = Path.home() / ".cache/torch/hub/checkpoints" / _TORCHVISION_URL.rpartition("/")[2]
     if not path.is_file():
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            torch.hub.download_url_to_file(url, str(path), _TORCHVISION_SHA256_START, progress=False)
+            with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+                partial = Path(folder) / path.name
+                urllib.request.urlretrieve(_TORCHVISION_URL, partial)
+                partial.replace(path)
         except OSError as error:
             raise WeightsError(
                 f"weights: torchvision's VGG-19 cannot be downloaded ({error}); "

@@ -26,6 +26,7 @@ from prefect.futures import PrefectFuture
 from prefect.logging.handlers import APILogWorker
 from prefect.task_runners import ThreadPoolTaskRunner
 from prefect.tasks import Task
+from tqdm import tqdm
 
 from flows import worker
 from flows.processes import ClusterError
@@ -363,7 +364,7 @@ class _Watch:
         for name in sorted(found.keys() - self._refused):
             if why := _refusal(found[name], self._fan_out.machine):
                 self._refused.add(name)
-                print(f"worker {name} is refused: {why}", file=sys.stderr)
+                tqdm.write(f"worker {name} is refused: {why}", file=sys.stderr)  # a line of its own beside the bar
         if self._fan_out._workers:
             self._manned = time.monotonic()
         elif (lonely := time.monotonic() - self._manned) > self._settings.cluster_timeout:

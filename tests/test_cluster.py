@@ -135,6 +135,12 @@ def test_survives_the_death_of_a_worker(checkout: Checkout, tmp_path: Path, by_h
     assert len(list(jobs.iterdir())) == 4
 
 
+def wait_for_workers(made: HandMade, count: int) -> None:
+    """Returns when so many workers have come."""
+    with Client(made.address, set_as_default=False) as client:
+        client.wait_for_workers(count, timeout=60)
+
+
 @contextmanager
 def other_code(checkout: Checkout, folder: Path) -> Iterator[dict[str, str]]:
     """The environment of workers whose losses are those of another revision."""
@@ -154,13 +160,12 @@ def test_a_worker_with_other_code_is_refused_by_name_and_the_others_go_on(
         command = [sys.executable, *words, "--preload", "flows.worker"]
         odd = subprocess.Popen(command, cwd=tmp_path, env={**os.environ, **environment}, stderr=subprocess.PIPE)
         try:
-            with Client(by_hand.address, set_as_default=False) as client:
-                client.wait_for_workers(3, timeout=60)
+            wait_for_workers(by_hand, 3)
             output = checkout.run(*STUDY, "--reports", str(tmp_path / "reports"), **there)
         finally:
             odd.kill()
             odd.communicate()
-    refused = re.findall(r"^worker (\S+) is refused: its code is .*: restart it with the same code$", output, re.M)
+    refused = re.findall(r"^worker (\S+) is refused: its code is not this checkout.s .*: restart it with the same$", output, re.M)
     assert len(refused) == 1
     table = read_csv(tmp_path / "reports" / "transfer" / "timing.csv")
     assert len(table) == 4
@@ -174,6 +179,7 @@ def test_workers_that_all_have_other_code_get_no_jobs(checkout: Checkout, tmp_pa
     losses = checkout.path / "nst" / "engine" / "losses.py"
     whole = losses.read_text()
     there = {"NST_DASK_ADDRESS": by_hand.address, "NST_CACHE": str(tmp_path / "jobs"), "NST_CLUSTER_TIMEOUT": "3"}
+    wait_for_workers(by_hand, 2)
     try:
         losses.write_text(whole + "\nANOTHER = 1\n")
         output = checkout.run(*STUDY, "--reports", str(tmp_path / "reports"), code=1, **there)

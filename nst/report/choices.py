@@ -1,14 +1,19 @@
 """What the studies choose, and whether the margin is more than what another noise changes."""
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import pandas as pd
 
 from nst.engine.layers import layer_number
+from nst.report.labels import label
 from nst.report.numbers import NOTHING, number
-from nst.report.run import Run
+from nst.report.run import Run, Study
 from nst.studies.choices import cell_name
+
+DISTANCES = ("content_distance", "style_distance")
 
 
 @dataclass(frozen=True)
@@ -21,6 +26,7 @@ class Choice:
     """The winner's."""
     rule: str
     runner_up: str
+    """With its numbers."""
     margin: str
     """How much one number would have to change for the runner-up to win."""
     spread: str
@@ -31,81 +37,81 @@ class Choice:
 
 def choices(run: Run) -> dict[str, Choice]:
     """By study."""
-    return {"reconstruction": best_layer(run), "synthesis": best_window(run), "transfer": recommended_cell(run)}
+    reconstruction, synthesis = run.studies["reconstruction"], run.studies["synthesis"]
+    layer, window = reconstruction.metrics["best_layer"], synthesis.metrics["best_window"]
+    return {
+        "reconstruction": _of_place("Best layer", reconstruction, layer, place="content_layer", metric="ssim"),
+        "synthesis": _of_place("Best window", synthesis, window, place="style_layers", metric="style_distance"),
+        "transfer": recommended_cell(run),
+    }
 
 
-def best_layer(run: Run) -> Choice:
-    """The reconstruction study's."""
-    study = run.studies["reconstruction"]
-    metrics, best = study.metrics, study.metrics["best_layer"]
-    of_best = study.runs[(study.runs["content_layer"] == best) & (study.runs["content"] == study.runs["content"].iloc[0])]
+def _of_place(what: str, study: Study, winner: str, *, place: str, metric: str) -> Choice:
+    """A layer or window that was chosen by one metric of the first original; others were repeated from other noises."""
+    original = "content" if place == "content_layer" else "style"
+    runs = study.runs[study.runs[original] == study.runs[original].iloc[0]]
+    values = {str(key): each for key, each in runs.groupby(place)[metric]}
+    unit = label(metric).title
+    runner_up = study.metrics["runner_up"]
     return _choice(
-        "Best layer",
-        f"{layer_number(best)} · {best}",
-        f"SSIM {number(of_best['ssim'].iloc[0])}, PSNR {number(of_best['psnr'].iloc[0])} dB",
-        metrics,
-        _range(of_best["ssim"]),
-        "of SSIM",
-    )
-
-
-def best_window(run: Run) -> Choice:
-    """The synthesis study's."""
-    study = run.studies["synthesis"]
-    metrics, best = study.metrics, study.metrics["best_window"]
-    of_best = study.runs[(study.runs["style_layers"] == best) & (study.runs["style"] == study.runs["style"].iloc[0])]
-    distances = of_best["style_distance"]
-    return _choice(
-        "Best window", best, f"style distance {number(distances.iloc[0])}", metrics, _range(distances), "of style distance"
+        what,
+        f"{layer_number(winner)} · {winner}" if place == "content_layer" else winner,
+        f"{unit} {number(values[winner].iloc[0])}",
+        f"{runner_up}: {unit} {number(values[runner_up].iloc[0])}" if runner_up else NOTHING,
+        study.metrics,
+        spread=float(values[winner].max() - values[winner].min()) if len(values[winner]) > 1 else float("nan"),
+        unit=f"of {unit}",
     )
 
 
 def recommended_cell(run: Run) -> Choice:
     """The transfer study's.
 
-    Its cells are run once each.  What another noise changes is taken from the runs of the same pair from noise in the
+    Its cells are run once each.  What another noise changes is taken from the runs of the same pair and start in the
     initialization study: by how many ranks the winner would fall, were both distances a standard deviation larger.
     """
-    runs, metrics = run.studies["transfer"].runs, run.studies["transfer"].metrics
-    chosen = metrics["recommended"]
-    pair, init = runs[["pair", "init"]].iloc[0]
-    repeated = run.starts[(run.starts["pair"] == pair) & (run.starts["init"] == init)]
-    now, then = [], []
-    for name in ("content_distance", "style_distance"):
-        more = 1 + repeated[name].std() / repeated[name].mean()
-        now.append(1 + int((runs[name] < chosen[name]).sum()))
-        then.append(1 + int((runs[name] < chosen[name] * more).sum()) if pd.notna(more) else float("nan"))
+    study = run.studies["transfer"]
+    runs, metrics = study.runs, study.metrics
+    names = [cell_name(*both) for both in zip(runs["content_layer"], runs["style_layers"], strict=True)]
+    by_name = runs.set_index(pd.Index(names))
+    chosen = by_name[is_recommended(run).to_numpy()].iloc[0]
+    repeated = run.starts[(run.starts["pair"] == chosen["pair"]) & (run.starts["init"] == chosen["init"])]
+    more = repeated[list(DISTANCES)].std() / repeated[list(DISTANCES)].mean()
+    now = {key: 1 + int((runs[key] < chosen[key]).sum()) for key in DISTANCES}
+    then = {key: 1 + int((runs[key] < chosen[key] * (1 + more[key])).sum()) for key in DISTANCES}
+
+    def shown(cell: "pd.Series[Any]") -> str:
+        return ", ".join(f"{label(key).title} {number(cell[key])}" for key in DISTANCES)
+
+    runner_up = metrics["runner_up"]
     return _choice(
         "Recommended cell",
         f"{chosen['content_layer']} with {chosen['style_layers']}",
-        f"content distance {number(chosen['content_distance'])} (rank {now[0]} of {len(runs)}), "
-        f"style distance {number(chosen['style_distance'])} (rank {now[1]})",
+        f"{shown(chosen)} (ranks {now['content_distance']} and {now['style_distance']} of {len(runs)})",
+        f"{runner_up}: {shown(by_name.loc[runner_up])}" if runner_up else NOTHING,
         metrics,
-        max(then) - max(now),
-        "ranks",
+        spread=float(max(then.values()) - max(now.values())) if more.notna().all() else float("nan"),
+        unit="ranks",
     )
 
 
-def _range(values: "pd.Series[float]") -> float:
-    return float(values.max() - values.min()) if len(values) > 1 else float("nan")
-
-
-def _choice(what: str, winner: str, numbers: str, metrics: Any, spread: float, unit: str) -> Choice:
+def _choice(
+    what: str, winner: str, numbers: str, runner_up: str, metrics: Mapping[str, Any], *, spread: float, unit: str
+) -> Choice:
     margin = metrics["margin"]
-    known = margin is not None and pd.notna(spread)
-    digits = 2 if unit != "ranks" else None
 
     def shown(value: float | None) -> str:
-        if value is None or pd.isna(value):
+        if value is None or math.isnan(value):
             return NOTHING
-        return f"{number(round(value) if unit == 'ranks' else value, digits)} {unit}"
+        return f"{number(round(value) if unit == 'ranks' else value, 2)} {unit}"
 
+    known = margin is not None and not math.isnan(spread)
     return Choice(
         what,
         winner,
         numbers,
         metrics["rule"],
-        metrics["runner_up"] or NOTHING,
+        runner_up,
         shown(margin),
         shown(spread),
         ("yes" if spread < margin else "no") if known else "not known",
@@ -114,7 +120,7 @@ def _choice(what: str, winner: str, numbers: str, metrics: Any, spread: float, u
 
 def is_recommended(run: Run) -> "pd.Series[bool]":
     """Of each run of the transfer study."""
-    study = run.studies["transfer"]
-    chosen = study.metrics["recommended"]
-    cells = [cell_name(*both) for both in zip(study.runs["content_layer"], study.runs["style_layers"], strict=True)]
-    return pd.Series(cells) == cell_name(chosen["content_layer"], chosen["style_layers"])
+    runs, chosen = run.studies["transfer"].runs, run.studies["transfer"].metrics["recommended"]
+    layer, window = (runs[key] == chosen[key] for key in ("content_layer", "style_layers"))
+    both: pd.Series[bool] = layer & window
+    return both

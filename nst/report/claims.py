@@ -74,7 +74,8 @@ def earlier_windows(runs: Frame) -> Claim:
 
 
 def _first(runs: Frame, original: str, place: str) -> Frame:
-    return runs[runs[original] == runs[original].iloc[0]].drop_duplicates(place)
+    of_first: Frame = runs[runs[original] == runs[original].iloc[0]]
+    return of_first.drop_duplicates(place)
 
 
 def _with_depth(runs: Frame, place: str, signs: dict[str, int], statement: str, source: str) -> Claim:
@@ -155,7 +156,9 @@ def _signs(runs: Frame, metric: str) -> list[int]:
 def two_noises(reconstruction: Study, synthesis: Study) -> Claim:
     """What the results of two noises have in common, for each picture that was reconstructed or synthesised twice."""
     kinds = {"reconstruction": reconstruction, "texture": synthesis}
-    shared = {kind: {name: each["shared"] for name, each in study.metrics["noises"].items()} for kind, study in kinds.items()}
+    shared = {
+        kind: {name: each["shared"] for name, each in study.metrics["noises"].items()} for kind, study in kinds.items()
+    }
     same, other = min(shared["reconstruction"].values()), max(shared["texture"].values())
     verdict: Verdict = "undecided"
     if same >= SAME and other <= OTHER:

@@ -12,7 +12,7 @@ from nst.report import charts, pictures
 from nst.report.choices import is_recommended
 from nst.report.labels import label
 from nst.report.numbers import number
-from nst.report.pictures import Picture, Shown
+from nst.report.pictures import Picture
 from nst.report.run import Run
 from nst.studies.choices import cell_name
 
@@ -51,65 +51,24 @@ class Cell:
     recommended: bool
 
 
-@dataclass(frozen=True)
-class HeatMap:
-    """One distance over the grid."""
-
-    key: str
-    title: str
-    note: str
-    lowest: str
-    highest: str
-
-
-@dataclass(frozen=True)
-class Grid:
-    """Rows are content layers, columns style windows."""
-
-    windows: tuple[str, ...]
-    rows: tuple[tuple[str, tuple[Cell | None, ...]], ...]
-    originals: tuple[Shown, ...]
-    labels: tuple[tuple[str, str], ...]
-    """Title and note of what `Cell.numbers` holds."""
-    maps: tuple[HeatMap, ...]
-    scale: tuple[str, ...]
-    """Colours of a heat map from the lowest to the highest value."""
-    front: str
-    """SVG."""
-    first: Cell
-    """The one that is shown large before another is chosen: the recommended one."""
-
-
-def grid(params: Params, run: Run, data: Path) -> Grid:
-    """The transfer study's pictures and numbers by layer and window."""
+def grid(params: Params, run: Run, data: Path) -> dict[str, Any]:
+    """The transfer study's pictures and numbers: rows are content layers, columns style windows."""
     cells = _cells(run)
-    runs = run.studies["transfer"].runs
-    layers, windows = (tuple(runs[name].unique()) for name in ("content_layer", "style_layers"))
-    return Grid(
-        windows,
-        tuple(
-            (f"{layer_number(layer)} · {layer}", tuple(cells.get((layer, window)) for window in windows))
-            for layer in layers
-        ),
-        (
-            pictures.original(data, "content", params.transfer.content),
-            pictures.original(data, "style", params.transfer.style),
-        ),
-        tuple((label(name).title, label(name).note + (" (rank)" if name in MAPPED else "")) for name in VIEWED),
-        tuple(
-            HeatMap(
-                name,
-                label(name).title,
-                f"lower, darker: closer to the {name.split('_')[0]}",
-                number(runs[name].min()),
-                number(runs[name].max()),
-            )
-            for name in MAPPED
-        ),
-        charts.scale(),
-        _front(run, cells),
-        next(cell for cell in cells.values() if cell.recommended),
-    )
+    runs, section = run.studies["transfer"].runs, params.transfer
+    layers, windows = (list(runs[name].unique()) for name in ("content_layer", "style_layers"))
+    return {
+        "windows": windows,
+        "rows": [
+            (f"{layer_number(layer)} · {layer}", [cells.get((layer, window)) for window in windows]) for layer in layers
+        ],
+        "originals": pictures.pair(data, section.content, section.style),
+        "labels": [(label(name).title, label(name).note + (" (rank)" if name in MAPPED else "")) for name in VIEWED],
+        "maps": [(name, label(name).title, number(runs[name].min()), number(runs[name].max())) for name in MAPPED],
+        "scale": charts.scale(),
+        "front": _front(run, cells),
+        # What is shown large before another is chosen.
+        "first": next(cell for cell in cells.values() if cell.recommended),
+    }
 
 
 def _cells(run: Run) -> dict[tuple[str, str], Cell]:
@@ -137,7 +96,7 @@ def _cells(run: Run) -> dict[tuple[str, str], Cell]:
     return cells
 
 
-def _viewed(row: Mapping[str, Any], name: str, of: int) -> str:
+def _viewed(row: Mapping[Any, Any], name: str, of: int) -> str:
     rank = f" ({row[f'{name}_rank']} of {of})" if name in MAPPED else ""
     return number(row[name]) + rank
 

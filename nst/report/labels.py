@@ -21,7 +21,7 @@ LABELS = {
     "size": Label("size", "px"),
     "content_distance": Label("content distance", CLOSER),
     "style_distance": Label("style distance", CLOSER),
-    "sliced_wasserstein": Label("sliced Wasserstein distance", CLOSER),
+    "sliced_wasserstein": Label("sliced Wasserstein", CLOSER),
     "colour_distance": Label("colour distance", CLOSER),
     "psnr": Label("PSNR", f"dB, {HIGHER}", higher_is_better=True),
     "ssim": Label("SSIM", HIGHER, higher_is_better=True),
@@ -55,8 +55,8 @@ def definitions() -> dict[str, str]:
 
     return {
         "content distance": f"|F(x) − F(c)|² / |F(c)|², F the features of the picture x and of the content c at "
-        f"`{CONTENT_LAYER}`. 0 is a match, 1 what blank features would give; lower is closer to the content. It favours "
-        "jobs that hold the content at this layer.",
+        f"`{CONTENT_LAYER}`. 0 is a match, 1 what blank features would give; lower is closer to the content. It "
+        "favours jobs that hold the content at this layer.",
         "style distance": f"mean over {', '.join(f'`{layer}`' for layer in STYLE_LAYERS)} of |G(x) − G(s)|² / "
         "|G(s)|², G the Gram matrices of the picture x and of the style s: which features occur together, wherever in "
         "the picture. 0 is a match; lower is closer to the style.",

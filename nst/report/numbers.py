@@ -1,7 +1,6 @@
 """Numbers as text: as many digits as mean something, never an exponent."""
 
 import math
-from numbers import Integral
 
 NOTHING = "–"
 """Stands where there is no number."""
@@ -15,7 +14,7 @@ def number(value: float | None, digits: int | None = None) -> str:
     """
     if value is None or math.isnan(value):
         return NOTHING
-    if isinstance(value, Integral):
+    if isinstance(value, int):
         return f"{value}".replace("-", "−")
     return _fixed(value, _decimals(value, digits or _meaningful(value)))
 

@@ -10,7 +10,7 @@ from nst.report import charts, gallery, pictures, tables
 from nst.report.grid import grid
 from nst.report.labels import label, start_name
 from nst.report.numbers import number, plus_minus
-from nst.report.pictures import Row, Shown
+from nst.report.pictures import Row
 from nst.report.run import Frame, Run, existing
 from nst.report.templating import render
 from nst.studies.originals import pair_name
@@ -37,10 +37,10 @@ def page(params: Params, run: Run, data: Path, shared: Mapping[str, Any]) -> str
         "page/index.html.j2",
         {
             **shared,
-            "hero": (*_pair(data, *params.gallery.favourites[0]), favourites[0]),
+            "hero": [*pictures.pair(data, *params.gallery.favourites[0]), favourites[0]],
             "cards": _cards(run),
-            "reconstruction": _depth(run, data, "reconstruction", "content", "content_layer", "best_layer"),
-            "synthesis": _depth(run, data, "synthesis", "style", "style_layers", "best_window"),
+            "reconstruction": _depth(run, data, "reconstruction"),
+            "synthesis": _depth(run, data, "synthesis"),
             "grid": grid(params, run, data),
             "pairs": [_starts(run, data, *pair) for pair in params.initialization.pairs],
             "painted": gallery.painted(params, run, data),
@@ -53,10 +53,6 @@ def page(params: Params, run: Run, data: Path, shared: Mapping[str, Any]) -> str
             "script": '"use strict";\n' + "".join(f"{{\n{text}}}\n" for text in scripts),
         },
     )
-
-
-def _pair(data: Path, content: str, style: str) -> tuple[Shown, Shown]:
-    return pictures.original(data, "content", content), pictures.original(data, "style", style)
 
 
 # ── First screen ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -78,7 +74,9 @@ def _cards(run: Run) -> list[dict[str, Any]]:
             }
             for metric in FIRST_SCREEN
         ]
-        cards.append({"name": name, "picture": pictures.shown(run, row, f"from {name}", _alt(row)), "measured": measured})
+        cards.append(
+            {"name": name, "picture": pictures.shown(run, row, f"from {name}", _alt(row)), "measured": measured}
+        )
     return cards
 
 
@@ -94,11 +92,11 @@ DEPTH_METRICS = {
 }
 
 
-def _depth(
-    run: Run, data: Path, name: str, kind: Literal["content", "style"], place: str, best: str
-) -> dict[str, Any]:
+def _depth(run: Run, data: Path, name: Literal["reconstruction", "synthesis"]) -> dict[str, Any]:
     """One original over layers or windows, the shallowest first; then what came of several noises at the best."""
     study, metrics = run.studies[name], DEPTH_METRICS[name]
+    kind: Literal["content", "style"] = "content" if name == "reconstruction" else "style"
+    place, best = ("content_layer", "best_layer") if kind == "content" else ("style_layers", "best_window")
     best_place = study.metrics[best]
     of_first = study.runs[study.runs[kind] == study.runs[kind].iloc[0]].drop_duplicates(place)
     rows = of_first.to_dict("records")
@@ -106,13 +104,17 @@ def _depth(
     for row in rows:
         title = f"{layer_number(row[place])} · {row[place]}" if kind == "content" else f"layers {row[place]}"
         marked = row[place] == best_place
-        strip.append(pictures.shown(run, row, title, f"{row[kind]} from {title}.", *metrics, key=row["job"], marked=marked))
+        strip.append(
+            pictures.shown(run, row, title, f"{row[kind]} from {title}.", *metrics, key=row["job"], marked=marked)
+        )
     at_best = study.runs[study.runs[place] == best_place]
     noises = [
         (
             pictures.original(data, kind, str(original), f"original: {original}"),
             *(
-                pictures.shown(run, row, f"from noise {row['seed']}", f"{original}, from noise {row['seed']}.", metrics[0])
+                pictures.shown(
+                    run, row, f"from noise {row['seed']}", f"{original}, from noise {row['seed']}.", metrics[0]
+                )
                 for row in runs.to_dict("records")
             ),
         )
@@ -156,9 +158,10 @@ def _starts(run: Run, data: Path, content: str, style: str) -> dict[str, Any]:
     metrics = ("content_distance", "style_distance", "ssim")
     return {
         "name": name,
-        "originals": [*_pair(data, content, style)],
+        "originals": pictures.pair(data, content, style),
         "results": [
-            pictures.shown(run, row, f"from {start_name(row['init'])}", _alt(row), *metrics, key=row["init"]) for row in firsts
+            pictures.shown(run, row, f"from {start_name(row['init'])}", _alt(row), *metrics, key=row["init"])
+            for row in firsts
         ],
         "over": {axis: _losses(run, runs, name, axis, target) for axis in ("iteration", "seconds")},
     }
@@ -167,7 +170,7 @@ def _starts(run: Run, data: Path, content: str, style: str) -> dict[str, Any]:
 def _losses(run: Run, runs: Frame, title: str, axis: str, target: float) -> str:
     by_job = dict(iter(run.traces.groupby("job")))
     curves = {
-        start_name(str(init)): [charts.Curve(by_job[job][axis].to_numpy(), by_job[job]["loss"].to_numpy()) for job in jobs]
+        start_name(str(init)): [charts.Curve(list(by_job[job][axis]), list(by_job[job]["loss"])) for job in jobs]
         for init, jobs in runs.groupby("init", sort=False)["job"]
     }
     return charts.loss_curves(title, curves, x_label=axis.replace("iteration", "iterations"), target=target)

@@ -86,11 +86,18 @@ def result(run: Run, href: str) -> Picture:
     Raises:
         ReportError: it is missing.
     """
-    return thumbnail(images.read(existing(run.reports / href, href.split("/")[0])))
+    return thumbnail(images.read(existing(run.reports / href, Path(href).parts[0])))
 
 
 def shown(
-    run: Run, row: Row, title: str, alt: str, *metrics: str, key: str = "", marked: bool = False, picture: Picture | None = None
+    run: Run,
+    row: Row,
+    title: str,
+    alt: str,
+    *metrics: str,
+    key: str = "",
+    marked: bool = False,
+    picture: Picture | None = None,
 ) -> Shown:
     """A job's picture with these of its numbers; `picture` instead of its own."""
     numbers = tuple((label(name).title, number(row[name])) for name in metrics)
@@ -101,6 +108,11 @@ def original(data: Path, kind: Literal["content", "style"], name: str, title: st
     """One of the pictures that were studied, under a title."""
     path = images.find(data / kind, name)
     return Shown(_small(path, path.stat().st_mtime_ns), f"The {kind} picture, {name}.", title or f"{kind}: {name}")
+
+
+def pair(data: Path, content: str, style: str) -> list[Shown]:
+    """The two pictures that a transfer was made of."""
+    return [original(data, "content", content), original(data, "style", style)]
 
 
 @functools.lru_cache(maxsize=32)

@@ -77,9 +77,7 @@ def params_text(params: Params) -> str:
     written: dict[str, Any] = dict(shared)
     for study in STUDIES:
         written[study] = {
-            name: _plain(value)
-            for name, value in getattr(params, study)
-            if name not in shared or value != shared[name]
+            name: _plain(value) for name, value in getattr(params, study) if name not in shared or value != shared[name]
         }
     return yaml.safe_dump(written, sort_keys=False, allow_unicode=True, default_flow_style=None, width=110)
 

@@ -114,6 +114,4 @@ def _line(error: Exception) -> str:
 
 
 def _unfit(folder: Path, reason: str) -> ReportError:
-    return ReportError(
-        f"{folder}: its tables do not fit together ({reason}); run `dvc repro --force {folder.name}`"
-    )
+    return ReportError(f"{folder}: its tables do not fit together ({reason}); run `dvc repro --force {folder.name}`")

@@ -19,9 +19,9 @@ SECTIONS = (
         "What a layer keeps",
         "If only the features of one layer must match, how much of the picture comes back?",
         (
-            "The content loss alone is minimised from noise, once for each layer of VGG-19. What comes back is compared "
-            "with the original pixel by pixel (PSNR, SSIM) and by its features (content distance, at one layer for "
-            "all).",
+            "The content loss alone is minimised from noise, once for each layer of VGG-19. What comes back is "
+            "compared with the original pixel by pixel (PSNR, SSIM) and by its features (content distance, at "
+            "one layer for all).",
             "At the best layer, pictures are reconstructed from more than one noise.",
         ),
     ),
@@ -30,9 +30,9 @@ SECTIONS = (
         "Which layers make a texture",
         "If only the Gram matrices of a window of layers must match, what texture comes of noise?",
         (
-            "The style loss alone is minimised from noise, once for each window of neighbouring layers (1 is `conv1_1`, "
-            "16 `conv5_4`). The distances of the results are measured at the same layers for all, whatever layers were "
-            "matched.",
+            "The style loss alone is minimised from noise, once for each window of neighbouring layers (1 is "
+            "`conv1_1`, 16 `conv5_4`). The distances of the results are measured at the same layers for all, whatever "
+            "layers were matched.",
             "At the best window, textures of more than one style are each made from more than one noise.",
         ),
     ),
@@ -41,9 +41,9 @@ SECTIONS = (
         "Every content layer with every style window",
         "Which layers should hold the content, and which should paint it?",
         (
-            "One picture is painted as another with every combination of content layer and style window. Both distances "
-            "are measured at the same layers for all cells: the content distance at one layer, which favours cells that "
-            "hold the content there.",
+            "One picture is painted as another with every combination of content layer and style window. Both "
+            "distances are measured at the same layers for all cells: the content distance at one layer, which favours "
+            "cells that hold the content there.",
             "Each cell was run once, all with the same seed.",
         ),
     ),

@@ -1,7 +1,6 @@
 """The two statistics of the report, by scipy: a rank correlation, and how far two means differ."""
 
 import warnings
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -30,7 +29,7 @@ def rank_correlation(x: ArrayLike, y: ArrayLike) -> float:
     return float(spearmanr(x, y).statistic)
 
 
-def difference(values: Sequence[float], reference: Sequence[float]) -> Difference:
+def difference(values: ArrayLike, reference: ArrayLike) -> Difference:
     """mean(values) − mean(reference), with the interval of Welch's t-test.
 
     Runs without noise are all equal: then the interval has the other side's width, or none.

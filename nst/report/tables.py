@@ -6,11 +6,12 @@ from typing import Any
 
 import pandas as pd
 
-from nst.engine.layers import LAYERS, layer_number
-from nst.report.statistics import difference, rank_correlation
+from nst.engine.layers import layer_number
+from nst.report.choices import is_recommended
 from nst.report.labels import NAMES, label, start_name
 from nst.report.numbers import NOTHING, about, interval, number, percent, plus_minus
-from nst.report.run import TEXT, Frame, Run, Study
+from nst.report.run import Frame, Run, Study
+from nst.report.statistics import difference, rank_correlation
 
 START_QUANTITIES = (
     "content_distance",
@@ -106,18 +107,21 @@ def differences(run: Run) -> Table:
     """Of each other start to the first one, in each pair, with the 95 % confidence interval."""
     reference, *others = run.starts["init"].unique()
     rows = []
-    for pair, runs in run.starts.groupby("pair", sort=False):
-        by_start = dict(iter(runs.groupby("init")))
-        for init in others:
-            found = {name: difference(by_start[init][name], by_start[reference][name]) for name in START_QUANTITIES}
-            shown = {name: Cell(interval(*each), each.value) for name, each in found.items()}
-            rows.append({"pair": pair, "start": f"{start_name(init)} − {start_name(reference)}", **shown})
+    for name in START_QUANTITIES:
+        for pair, runs in run.starts.groupby("pair", sort=False):
+            by_start = {str(init): values for init, values in runs.groupby("init")[name]}
+            found = {init: difference(by_start[init], by_start[reference]) for init in others}
+            shown = {
+                f"{start_name(init)} − {start_name(reference)}": Cell(interval(*each), each.value)
+                for init, each in found.items()
+            }
+            rows.append({"quantity": f"{label(name).title} ({label(name).note})", "pair": pair, **shown})
     return table("Difference of the means in each pair, with its 95 % confidence interval", Frame(rows))
 
 
-def by_layer(study: Study, params_content: str) -> Table:
+def by_layer(study: Study, content: str) -> Table:
     """Reconstructions of one content: quality by layer."""
-    runs = study.runs[study.runs["content"] == params_content].drop_duplicates("content_layer")
+    runs = study.runs[study.runs["content"] == content].drop_duplicates("content_layer")
     shown = runs[["content_layer", "psnr", "ssim", "content_distance"]].rename(columns={"content_layer": "layer"})
     return table("Quality by layer", shown, href=list(runs["href"]))
 
@@ -136,34 +140,24 @@ def of_noises(study: Study, column: str, metric: str, best: str) -> Table:
     rows = []
     for name, noises in study.metrics["noises"].items():
         runs = study.runs[(study.runs[column] == name) & (study.runs[place] == best)]
-        values = {f"{label(metric).title}, noise {seed}": value for seed, value in zip(runs["seed"], runs[metric], strict=True)}
+        values = {
+            f"{label(metric).title}, noise {seed}": value
+            for seed, value in zip(runs["seed"], runs[metric], strict=True)
+        }
         alike = {"PSNR of one against the other": noises["psnr_between"]}
         shared = Cell(percent(noises["shared"]), noises["shared"])
         rows.append({column: name, **values, **alike, "shared variation": shared})
     return table("From two noises", Frame(rows))
 
 
-def of_cells(study: Study) -> Table:
-    """The transfer grid's distances: the extremes, and where they are."""
-    runs, rows = study.runs, []
-    for name in ("content_distance", "style_distance", *OTHER_STYLE_METRICS):
-        order = runs.sort_values(name, kind="stable")
-        ends = {"lowest": order.iloc[0], "highest": order.iloc[-1]}
-        rows.append(
-            {
-                "distance": label(name).title,
-                "lowest": Cell(number(ends["lowest"][name]), ends["lowest"][name], ends["lowest"]["href"]),
-                "lowest at": _place(ends["lowest"]),
-                "median": runs[name].median(),
-                "highest": Cell(number(ends["highest"][name]), ends["highest"][name], ends["highest"]["href"]),
-                "highest at": _place(ends["highest"]),
-            }
-        )
-    return table("Over all cells (lower is closer)", Frame(rows))
-
-
-def _place(run: pd.Series) -> str:
-    return f"{run['content_layer']}, {run['style_layers']}"
+def of_cells(run: Run) -> Table:
+    """The transfer grid's distances: how far they reach, and where in this the recommended cell is."""
+    runs = run.studies["transfer"].runs
+    distances = runs[["content_distance", "style_distance", *OTHER_STYLE_METRICS]]
+    shown = distances.agg(["min", "median", "max"]).T.set_axis(["lowest", "median", "highest"], axis="columns")
+    shown["recommended"] = distances[is_recommended(run)].iloc[0]
+    shown.insert(0, "distance", [label(name).title for name in shown.index])
+    return table("Over all cells (lower is closer)", shown)
 
 
 def over_grid(study: Study) -> Table:
@@ -249,6 +243,8 @@ def settings(study: Study) -> tuple[tuple[str, str], ...]:
     found = []
     for name in columns:
         values = [NAMES.get(str(value), str(value)) for value in study.runs[name].dropna().unique()]
+        if name == "size":
+            values = [f"{value} px" for value in values]
         if len(values) > 6:
             values = [f"{values[0]} … {values[-1]} ({len(values)})"]
         if values:

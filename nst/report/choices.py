@@ -40,13 +40,13 @@ def choices(run: Run) -> dict[str, Choice]:
     reconstruction, synthesis = run.studies["reconstruction"], run.studies["synthesis"]
     layer, window = reconstruction.metrics["best_layer"], synthesis.metrics["best_window"]
     return {
-        "reconstruction": _of_place("Best layer", reconstruction, layer, place="content_layer", metric="ssim"),
-        "synthesis": _of_place("Best window", synthesis, window, place="style_layers", metric="style_distance"),
+        "reconstruction": of_place("Best layer", reconstruction, layer, place="content_layer", metric="ssim"),
+        "synthesis": of_place("Best window", synthesis, window, place="style_layers", metric="style_distance"),
         "transfer": recommended_cell(run),
     }
 
 
-def _of_place(what: str, study: Study, winner: str, *, place: str, metric: str) -> Choice:
+def of_place(what: str, study: Study, winner: str, *, place: str, metric: str) -> Choice:
     """A layer or window that was chosen by one metric of the first original; others were repeated from other noises."""
     original = "content" if place == "content_layer" else "style"
     runs = study.runs[study.runs[original] == study.runs[original].iloc[0]]
@@ -60,7 +60,7 @@ def _of_place(what: str, study: Study, winner: str, *, place: str, metric: str) 
         f"{runner_up}: {unit} {number(values[runner_up].iloc[0])}" if runner_up else NOTHING,
         study.metrics,
         spread=float(values[winner].max() - values[winner].min()) if len(values[winner]) > 1 else float("nan"),
-        unit=f"of {unit}",
+        unit=unit,
     )
 
 
@@ -77,8 +77,9 @@ def recommended_cell(run: Run) -> Choice:
     chosen = by_name[is_recommended(run).to_numpy()].iloc[0]
     repeated = run.starts[(run.starts["pair"] == chosen["pair"]) & (run.starts["init"] == chosen["init"])]
     more = repeated[list(DISTANCES)].std() / repeated[list(DISTANCES)].mean()
-    now = {key: 1 + int((runs[key] < chosen[key]).sum()) for key in DISTANCES}
-    then = {key: 1 + int((runs[key] < chosen[key] * (1 + more[key])).sum()) for key in DISTANCES}
+    others = by_name.drop(index=chosen.name)
+    now = {key: 1 + int((others[key] < chosen[key]).sum()) for key in DISTANCES}
+    then = {key: 1 + int((others[key] < chosen[key] * (1 + more[key])).sum()) for key in DISTANCES}
 
     def shown(cell: "pd.Series[Any]") -> str:
         return ", ".join(f"{label(key).title} {number(cell[key])}" for key in DISTANCES)
@@ -98,24 +99,24 @@ def recommended_cell(run: Run) -> Choice:
 def _choice(
     what: str, winner: str, numbers: str, runner_up: str, metrics: Mapping[str, Any], *, spread: float, unit: str
 ) -> Choice:
-    margin = metrics["margin"]
-
-    def shown(value: float | None) -> str:
-        if value is None or math.isnan(value):
-            return NOTHING
-        return f"{number(round(value) if unit == 'ranks' else value, 2)} {unit}"
-
-    known = margin is not None and not math.isnan(spread)
+    margin = float("nan") if metrics["margin"] is None else float(metrics["margin"])
+    beyond: Literal["yes", "no", "not known"] = "yes" if spread < margin else "no"
     return Choice(
         what,
         winner,
         numbers,
         metrics["rule"],
         runner_up,
-        shown(margin),
-        shown(spread),
-        ("yes" if spread < margin else "no") if known else "not known",
+        _with_unit(margin, unit),
+        _with_unit(spread, unit),
+        "not known" if math.isnan(margin) or math.isnan(spread) else beyond,
     )
+
+
+def _with_unit(value: float, unit: str) -> str:
+    if math.isnan(value):
+        return NOTHING
+    return f"{number(int(value) if value.is_integer() else value, 2)} ({unit})"
 
 
 def is_recommended(run: Run) -> "pd.Series[bool]":

@@ -9,8 +9,8 @@ import pytest
 
 from nst.engine.layers import LAYERS
 from nst.report import choices, claims
+from nst.report.numbers import difference, rank_correlation
 from nst.report.run import Run, Study
-from nst.report.statistics import difference, rank_correlation
 
 
 def test_rank_correlation() -> None:

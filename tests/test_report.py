@@ -1,6 +1,7 @@
 """The report: what it says is what the tables say, and its one page needs nothing but itself."""
 
 import json
+import math
 import re
 import shutil
 from html.parser import HTMLParser
@@ -10,12 +11,14 @@ from urllib.parse import unquote
 import pytest
 
 from nst import params
+from nst.engine.metrics import CONTENT_LAYER, STYLE_LAYERS
 from nst.errors import NSTError
 from nst.params import Params
 from nst.report import build as report
 from nst.report import numbers, run, tables
 from nst.report.provenance import checksums
 from nst.report.run import ReportError, read_table
+from nst.report.texts import DEFINITIONS
 
 ROOT = Path(__file__).resolve().parent.parent
 DATA = ROOT / "data"
@@ -115,7 +118,7 @@ def test_all_runs_are_listed_with_their_numbers_and_pictures(tiny: tuple[Params,
         assert {f"{study}/{image}" for image in quality["image"]} <= set(targets)
         assert all(job in made.text for job in quality["job"])
         shown = [*quality.select_dtypes(float).to_numpy().flat, *timing["seconds"]]
-        assert {str(value) for value in shown if value == value} <= set(values)
+        assert {str(value) for value in shown if not math.isnan(value)} <= set(values)
 
 
 def test_a_new_metric_is_shown_with_no_change_of_code(copy: tuple[Params, Path]) -> None:
@@ -155,6 +158,11 @@ def test_choices_and_provenance_are_those_of_the_studies(tiny: tuple[Params, Pat
             assert metrics[study]["rule"] in text
         for fact in (*digests, "size: 48", "content_layers: 1-4", "torch", "bfloat16", "CC BY-SA 4.0"):
             assert fact in text
+
+
+def test_the_definitions_name_the_layers_that_are_measured() -> None:
+    assert re.findall(r"conv\d_\d", DEFINITIONS["content distance"]) == [CONTENT_LAYER]
+    assert re.findall(r"conv\d_\d", DEFINITIONS["style distance"]) == list(STYLE_LAYERS)
 
 
 def test_iterations_and_seconds_to_the_target_by_hand(copy: tuple[Params, Path]) -> None:

@@ -3,18 +3,20 @@
 Both are drawn from what the studies wrote; the same results give the same bytes.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from nst.params import Params
 from nst.report import tables
 from nst.report.choices import choices
 from nst.report.claims import claims
-from nst.report.labels import definitions
 from nst.report.page import page
 from nst.report.provenance import Commit, provenance
-from nst.report.readme import readme
-from nst.report.run import read
-from nst.report.sections import SECTIONS
+from nst.report.run import Run, existing, read
+from nst.report.templating import render
+from nst.report.texts import DEFINITIONS, SECTIONS
+from nst.studies import figures
 
 PAGE = "index.html"
 README = "README.md"
@@ -41,7 +43,7 @@ def write(params: Params, reports: Path, data: Path, commit: Commit | None = Non
         "pair_count": run.starts["pair"].nunique(),
         "choices": choices(run),
         "claims": claims(run),
-        "definitions": definitions(),
+        "definitions": DEFINITIONS,
         "starts": tables.of_starts(run),
         "starts_by_pair": tables.of_starts(run, pairs=True),
         "differences": tables.differences(run) if run.starts["init"].nunique() > 1 else None,
@@ -54,6 +56,39 @@ def write(params: Params, reports: Path, data: Path, commit: Commit | None = Non
         "provenance": provenance(params, run, data, commit),
     }
     html = page(params, run, data, shared)
-    text = readme(run, shared)
+    text = _readme(run, shared)
     (reports / PAGE).write_text(html, "utf-8")
     (reports / README).write_text(text, "utf-8")
+
+
+def _readme(run: Run, shared: Mapping[str, Any]) -> str:
+    """The text.
+
+    Args:
+        shared: what the page says too.
+
+    Raises:
+        ReportError: a figure is missing.
+    """
+    reconstruction, synthesis = run.studies["reconstruction"], run.studies["synthesis"]
+
+    def figure(study: str, name: str) -> str:
+        """Its path relative to the folder of reports."""
+        path = f"{study}/{figures.FOLDER}/{name}"
+        existing(run.reports / path, study)
+        return path
+
+    best_layer, best_window = reconstruction.metrics["best_layer"], synthesis.metrics["best_window"]
+    rows = (run.reports / "transfer" / figures.FOLDER).glob("rows_*.webp")
+    return render(
+        "README.md.j2",
+        {
+            **shared,
+            "figure": figure,
+            "layers": tables.by_layer(reconstruction, reconstruction.runs["content"].iloc[0]),
+            "layer_noises": tables.of_noises(reconstruction, "content", "psnr", best_layer),
+            "windows": tables.by_window(synthesis, synthesis.runs["style"].iloc[0]),
+            "window_noises": tables.of_noises(synthesis, "style", "style_distance", best_window),
+            "grid_rows": sorted(path.name for path in rows),
+        },
+    )

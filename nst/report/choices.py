@@ -8,9 +8,9 @@ from typing import Any, Literal
 import pandas as pd
 
 from nst.engine.layers import layer_number
-from nst.report.labels import label
 from nst.report.numbers import NOTHING, number
 from nst.report.run import Run, Study
+from nst.report.texts import label
 from nst.studies.choices import cell_name
 
 DISTANCES = ("content_distance", "style_distance")

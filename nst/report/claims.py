@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from nst.engine.layers import layer_number
-from nst.report.labels import label
-from nst.report.numbers import number, percent
+from nst.report.numbers import difference, number, percent, rank_correlation
 from nst.report.run import Frame, Run, Study
-from nst.report.statistics import difference, rank_correlation
+from nst.report.texts import label
 
 Verdict = Literal["holds", "doesn't hold", "undecided"]
 Numbers = tuple[tuple[str, str], ...]

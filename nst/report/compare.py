@@ -19,9 +19,9 @@ from nst.errors import NSTError
 from nst.params import STUDIES
 from nst.report.differences import MOST_ROWS, change_text, differences, flat, texts
 from nst.report.pictures import Picture, thumbnail
-from nst.report.run import Frame, ReportError, read_table
+from nst.report.run import TABLES, Frame, ReportError, read_table
 from nst.report.templating import render
-from nst.studies import figures, tables
+from nst.studies import figures
 
 MOST_PICTURES = 60
 """Single pictures shown of a study, those that changed most."""
@@ -107,7 +107,7 @@ def write(before: Side, after: Side, page: Path) -> tuple[Comparison, ...]:
 
 
 def _has(side: Side, study: str) -> bool:
-    return all((side.study(study) / name).is_file() for name in tables.TABLES)
+    return all((side.study(study) / name).is_file() for name in TABLES)
 
 
 def parameters(side: Side) -> "pd.Series[Any]":

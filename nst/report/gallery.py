@@ -7,9 +7,9 @@ from typing import Any
 
 from nst.params import Params
 from nst.report import pictures
-from nst.report.labels import start_name
 from nst.report.pictures import Picture, Row, Shown
 from nst.report.run import Run, existing
+from nst.report.texts import start_name
 from nst.studies import figures
 
 DISTANCES = ("content_distance", "style_distance")

@@ -10,10 +10,10 @@ from nst.engine.layers import layer_number
 from nst.params import Params
 from nst.report import charts, pictures
 from nst.report.choices import is_recommended
-from nst.report.labels import label
 from nst.report.numbers import number
 from nst.report.pictures import Picture
 from nst.report.run import Run
+from nst.report.texts import label
 from nst.studies.choices import cell_name
 
 MAPPED = ("content_distance", "style_distance")

@@ -8,11 +8,11 @@ from nst.engine.layers import layer_number
 from nst.params import Params
 from nst.report import charts, gallery, pictures, tables
 from nst.report.grid import grid
-from nst.report.labels import label, start_name
 from nst.report.numbers import number, plus_minus
 from nst.report.pictures import Row
 from nst.report.run import Frame, Run, existing
 from nst.report.templating import render
+from nst.report.texts import label, start_name
 from nst.studies.originals import pair_name
 
 FIRST_SCREEN = ("seconds_to_target", "iterations_to_target", "content_distance", "style_distance")

@@ -11,9 +11,9 @@ from typing import Any, Literal
 from PIL import Image
 
 from nst.engine import images
-from nst.report.labels import label
 from nst.report.numbers import number
 from nst.report.run import Run, existing
+from nst.report.texts import label
 from nst.studies.figures import webp
 
 LONGEST = 192

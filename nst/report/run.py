@@ -14,6 +14,9 @@ from nst.studies.originals import pair_name
 
 Frame = pd.DataFrame
 
+TABLES = ("metrics.json", "quality.csv", "timing.csv")
+"""What every study writes and pages are made from."""
+
 TEXT = ("job", "content", "style", "content_layer", "style_layers", "init", "optimizer", "image", "device", "precision")
 """Columns that hold names, even where these look like numbers: a single style layer is written ``5``."""
 
@@ -71,7 +74,7 @@ def read(reports: Path) -> Run:
 
 
 def _study(folder: Path, name: str) -> Study:
-    files = [existing(folder / file, name) for file in ("metrics.json", "quality.csv", "timing.csv")]
+    files = [existing(folder / file, name) for file in TABLES]
     try:
         metrics = json.loads(files[0].read_text("utf-8"))
         quality, timing = map(read_table, files[1:])

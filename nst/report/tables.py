@@ -8,10 +8,9 @@ import pandas as pd
 
 from nst.engine.layers import layer_number
 from nst.report.choices import is_recommended
-from nst.report.labels import NAMES, label, start_name
-from nst.report.numbers import NOTHING, about, interval, number, percent, plus_minus
+from nst.report.numbers import NOTHING, about, difference, interval, number, percent, plus_minus, rank_correlation
 from nst.report.run import Frame, Run, Study
-from nst.report.statistics import difference, rank_correlation
+from nst.report.texts import NAMES, label, start_name
 
 START_QUANTITIES = (
     "content_distance",
@@ -24,6 +23,8 @@ START_QUANTITIES = (
 """By which starts are compared."""
 OTHER_STYLE_METRICS = ("sliced_wasserstein", "colour_distance")
 """That no job optimises."""
+SETTINGS = ("content", "style", "content_layer", "style_layers", "init", "seed", "size", "iterations", "optimizer")
+"""Columns that say what a run was."""
 HIDDEN = ("image", "href", "pair", "all_seconds", "measuring_seconds", "batch", "device", "precision")
 """Columns that the tables of all runs leave out."""
 
@@ -84,9 +85,9 @@ def _cell(column: str, value: Any, digits: int | None) -> Cell:
         return Cell(number(value, digits), float(value))
     if column == "layer":
         return Cell(f"{layer_number(value)} · {value}", float(layer_number(value)))
-    if column in ("style_layers", "window"):
+    if column == "style_layers":
         return Cell(value, float(value.replace(",", "-").split("-")[0]))
-    return Cell(NAMES.get(value, value) if column in ("init", "optimizer", "start") else value)
+    return Cell(NAMES.get(value, value) if column in ("init", "optimizer") else value)
 
 
 def of_starts(run: Run, pairs: bool = False) -> Table:
@@ -208,9 +209,9 @@ def of_gram_matrices(study: Study) -> Table:
 
 
 def all_runs(study: Study) -> Table:
-    """quality.csv beside timing.csv; what all runs have in common is left out: the settings say it."""
-    shown = study.runs.drop(columns=list(HIDDEN))
-    shown = shown.loc[:, (shown.nunique() > 1) | (shown.columns == "job")]
+    """quality.csv beside timing.csv; columns that hold nothing are left out, and the settings that all runs share."""
+    shared = [name for name in SETTINGS if study.runs[name].nunique() < 2]
+    shown = study.runs.drop(columns=[*HIDDEN, *shared]).dropna(axis="columns", how="all")
     return table(f"All runs of the {study.name} study", shown, href=list(study.runs["href"]), digits=4)
 
 
@@ -239,14 +240,11 @@ def _about(value: float) -> Cell:
 
 def settings(study: Study) -> tuple[tuple[str, str], ...]:
     """What the runs of a study have in common, and what they do not: each column with its values."""
-    columns = ("content", "style", "content_layer", "style_layers", "init", "seed", "size", "iterations", "optimizer")
     found = []
-    for name in columns:
-        values = [NAMES.get(str(value), str(value)) for value in study.runs[name].dropna().unique()]
-        if name == "size":
-            values = [f"{value} px" for value in values]
+    for name in SETTINGS:
+        values = [_cell(name, value, None).text for value in study.runs[name].dropna().unique().tolist()]
         if len(values) > 6:
             values = [f"{values[0]} … {values[-1]} ({len(values)})"]
         if values:
-            found.append((label(name).title, ", ".join(values)))
+            found.append((label(name).title, ", ".join(values) + (" px" if name == "size" else "")))
     return tuple(found)

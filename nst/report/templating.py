@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
-from nst.report.labels import start_name
 from nst.report.numbers import number
+from nst.report.texts import start_name
 
 
 def render(template: str, values: Mapping[str, Any]) -> str:

@@ -6,9 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
-from nst.report.numbers import number
-from nst.report.texts import start_name
-
 
 def render(template: str, values: Mapping[str, Any]) -> str:
     """The text of a template; in HTML all values are escaped, and a value that is missing is an error."""
@@ -26,9 +23,7 @@ def render(template: str, values: Mapping[str, Any]) -> str:
         capital=lambda text: text[:1].upper() + text[1:],
         href=quote,  # pictures may have any name
         markdown_cell=lambda text: text.replace("|", "\\|"),
-        number=number,
         prose=prose,
-        start_name=start_name,
     )
     return environment.get_template(template).render(values)
 

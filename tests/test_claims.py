@@ -128,7 +128,7 @@ def test_content_against_noise(claim: Any, runs: pd.DataFrame, verdict: str) -> 
 def test_two_measures_that_disagree_decide_nothing() -> None:
     claim = claims.content_kept(started(CLEAR, CLEAR).assign(ssim=0.5))
     assert claim.verdict == "undecided"
-    assert claim.numbers[0] == ("content distance", "ahead in 2, behind in 0 of 2 pairs")
+    assert claim.numbers[0] == ("content distance", "pairs ahead 2, behind 0, of 2")
 
 
 def study(name: str, runs: pd.DataFrame | None = None, **metrics: Any) -> Study:

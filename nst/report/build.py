@@ -46,7 +46,7 @@ def write(params: Params, reports: Path, data: Path, commit: Commit | None = Non
         "definitions": DEFINITIONS,
         "starts": tables.of_starts(run),
         "starts_by_pair": tables.of_starts(run, pairs=True),
-        "differences": tables.differences(run) if run.starts["init"].nunique() > 1 else None,
+        "differences": tables.between_starts(run) if run.starts["init"].nunique() > 1 else None,
         "cells": tables.of_cells(run),
         "axes": tables.over_grid(transfer),
         "agreement": tables.agreement(transfer),

@@ -130,7 +130,7 @@ def _content_against_noise(runs: Frame, metrics: Sequence[str], statement: str, 
         better = 1 if label(name).higher_is_better else -1
         signs = [better * sign for sign in _signs(runs, name)]
         ahead, behind = signs.count(1), signs.count(-1)
-        numbers.append((label(name).title, f"ahead in {ahead}, behind in {behind} of {len(signs)} pairs"))
+        numbers.append((label(name).title, f"pairs ahead {ahead}, behind {behind}, of {len(signs)}"))
         if signs and ahead == len(signs):
             verdicts.append("holds")
         else:

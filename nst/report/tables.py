@@ -104,7 +104,7 @@ def _plus_minus(mean: float, deviation: float) -> Cell:
     return Cell(plus_minus(mean, deviation), mean)
 
 
-def differences(run: Run) -> Table:
+def between_starts(run: Run) -> Table:
     """Of each other start to the first one, in each pair, with the 95 % confidence interval."""
     reference, *others = run.starts["init"].unique()
     rows = []

@@ -109,6 +109,7 @@ def between_starts(run: Run) -> Table:
     reference, *others = run.starts["init"].unique()
     rows = []
     for name in START_QUANTITIES:
+        unit = " (s)" if label(name).note.startswith("s") else ""
         for pair, runs in run.starts.groupby("pair", sort=False):
             by_start = {str(init): values for init, values in runs.groupby("init")[name]}
             found = {init: difference(by_start[init], by_start[reference]) for init in others}
@@ -116,7 +117,7 @@ def between_starts(run: Run) -> Table:
                 f"{start_name(init)} − {start_name(reference)}": Cell(interval(*each), each.value)
                 for init, each in found.items()
             }
-            rows.append({"quantity": f"{label(name).title} ({label(name).note})", "pair": pair, **shown})
+            rows.append({"quantity": label(name).title + unit, "pair": pair, **shown})
     return table("Difference of the means in each pair, with its 95 % confidence interval", Frame(rows))
 
 

@@ -8,7 +8,7 @@ from prefect.artifacts import create_markdown_artifact
 
 from nst.engine.jobs import Job
 from nst.engine.results import Result
-from nst.report.page.pictures import thumbnail
+from nst.report.pictures import thumbnail
 from nst.studies import tables
 
 _ROWS = 200

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from flows import processes
 from nst.errors import NSTError
 from nst.params import STUDIES
-from nst.studies import tables
 
 if TYPE_CHECKING:
     from dvc.api import DVCFileSystem
@@ -45,6 +44,8 @@ def fetch(revision: str, folder: Path) -> None:
     from dvc.exceptions import DvcException
     from dvc.scm import SCMError
 
+    from nst.report.run import TABLES
+
     if not revision:
         raise RevisionError("name what to compare with: make compare REV=HEAD~1, or a branch, a tag or an experiment")
     try:
@@ -59,7 +60,7 @@ def fetch(revision: str, folder: Path) -> None:
     _copy(files, "params.yaml", folder)
     for study in STUDIES:
         reports = f"reports/{study}"
-        for name in (*(f"{reports}/{table}" for table in tables.TABLES), *_figures(files, f"{reports}/figures")):
+        for name in (*(f"{reports}/{table}" for table in TABLES), *_figures(files, f"{reports}/figures")):
             _copy(files, name, folder)
         for name in _images(folder / reports):
             if not _copy(files, f"{reports}/{name}", folder):
@@ -71,8 +72,10 @@ def _figures(files: "DVCFileSystem", folder: str) -> list[str]:
 
 
 def _images(study: Path) -> list[str]:
+    from nst.report.run import read_table
+
     table = study / "quality.csv"
-    return [row["image"] for row in tables.read_csv(table)] if table.is_file() else []
+    return list(read_table(table)["image"]) if table.is_file() else []
 
 
 def _copy(files: "DVCFileSystem", name: str, folder: Path) -> bool:

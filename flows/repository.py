@@ -5,7 +5,7 @@ from pathlib import Path
 
 import yaml
 
-from nst.report.build import Commit
+from nst.report.provenance import Commit
 
 
 def made_from(pipeline: Path) -> Commit | None:

@@ -17,8 +17,7 @@ from playwright.sync_api import Browser, Locator, Page, ViewportSize, expect, sy
 
 from nst.params import Params
 from nst.report import build as report
-from nst.report.wording import number
-from nst.studies.tables import read_csv, read_metrics
+from nst.report.numbers import number
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on the PATH: apt install chromium")
@@ -69,7 +68,8 @@ def page(browser: Browser, url: str) -> Iterator[Page]:
 
 
 def quality(reports: Path, study: str) -> list[dict[str, str]]:
-    return read_csv(reports / study / "quality.csv")
+    with (reports / study / "quality.csv").open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
 
 
 def key(place: Locator) -> str:
@@ -100,7 +100,7 @@ def test_every_picture_loads(page: Page) -> None:
 
 
 def test_the_recommended_cell_is_marked_everywhere_and_shown_first(page: Page, tiny: tuple[Params, Path]) -> None:
-    chosen = read_metrics(tiny[1] / "transfer")["recommended"]
+    chosen = json.loads((tiny[1] / "transfer" / "metrics.json").read_text())["recommended"]
     job = next(
         row["job"]
         for row in quality(tiny[1], "transfer")
@@ -282,7 +282,7 @@ def test_nothing_is_wider_than_the_window(browser: Browser, url: str, media: str
     page.goto(url)
     page.emulate_media(media=media)  # type: ignore[arg-type]
     assert page.evaluate("document.documentElement.scrollWidth") == width
-    with Image.open(io.BytesIO(page.screenshot(full_page=True))) as shot:
+    with Image.open(io.BytesIO(page.screenshot())) as shot:
         assert shot.width == width
         assert len(shot.convert("L").getcolors()) > 100, "something is on it"
     page.close()

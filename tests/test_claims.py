@@ -1,221 +1,197 @@
-"""Verdicts on the literature's claims, each way, from numbers that are made up here."""
+"""Verdicts on the literature's claims and on the studies' choices, each way, from numbers that are made up here."""
 
-import dataclasses
-from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from nst.engine.layers import LAYERS
-from nst.report import claims
-from nst.report.findings.records import Results, Run, Start, StudyResults
-from nst.studies.initialization import ALL_PAIRS
-
-QUANTITIES = ("content_distance", "style_distance", "ssim", "iterations_to_target", "seconds_to_target", "seconds")
+from nst.report import choices, claims
+from nst.report.numbers import difference, rank_correlation
+from nst.report.run import Run, Study
 
 
-def run(**changes: Any) -> Run:
-    values: dict[str, Any] = {field.name: None for field in dataclasses.fields(Run)}
-    return Run(**{**values, "job": "job", "init": "noise", "style": "wave", **changes})
+def test_rank_correlation() -> None:
+    assert rank_correlation([1, 2, 3], [5, 7, 9]) == pytest.approx(1)
+    assert rank_correlation([1, 2, 3, 4], [4, 3, 2, 1]) == pytest.approx(-1)
+    assert rank_correlation([1, 2, 2, 4], [1, 3, 3, 2]) == pytest.approx(0.333, abs=1e-3)  # ties share ranks
+    assert np.isnan(rank_correlation([1, 2, 3], [5, 5, 5]))
 
 
-def by_layer(values: list[float]) -> dict[str, float]:
-    return dict(zip(LAYERS, values, strict=False))
+def test_difference_of_two_means_by_hand() -> None:
+    # Equal variances 1 and sizes 3: 4 degrees of freedom, of which 97.5 % lie below t = 2.776; standard error √(2/3).
+    found = difference([4.0, 5.0, 6.0], [1.0, 2.0, 3.0])
+    assert found == pytest.approx((3.0, 3 - 2.776 * np.sqrt(2 / 3), 3 + 2.776 * np.sqrt(2 / 3)), abs=1e-3)
+    assert found.sign == 1
+    assert difference([1.0, 2.0, 3.0], [4.0, 5.0, 6.0]).sign == -1
+    assert difference([1.0, 2.0, 3.0], [2.0, 3.0, 4.0]).sign == 0
 
 
-def verdict(claim: claims.Claim) -> str:
-    assert claim.rule
-    assert claim.source
-    return claim.verdict
+def test_difference_of_equal_runs_and_of_single_ones() -> None:
+    assert difference([2.0, 2.0], [5.0, 5.0]) == (-3, -3, -3)
+    assert difference([2.0, 2.0], [2.0, 2.0]).sign == 0
+    assert difference([2.0], [5.0, 6.0]).sign == 0
 
 
-class TestWorseWithDepth:
-    """Rank correlation of two metrics with depth."""
-
-    FALLING = by_layer([40, 30, 25, 20, 10, 9, 8, 7])
-    RISING = by_layer([7, 8, 9, 10, 20, 25, 30, 40])
-
-    def test_holds_when_both_fall(self) -> None:
-        claim = claims.worse_with_depth(self.FALLING, self.FALLING)
-        assert verdict(claim) == "holds"
-        assert claim.evidence == "Rank correlation over 8 layers: PSNR −1.00 and SSIM −1.00."
-        almost = by_layer([30, 40, 25, 20, 10, 9, 7, 8])
-        assert verdict(claims.worse_with_depth(almost, self.FALLING)) == "holds"
-
-    def test_does_not_hold_when_one_rises_or_stays(self) -> None:
-        assert verdict(claims.worse_with_depth(self.FALLING, self.RISING)) == "doesn't hold"
-        assert verdict(claims.worse_with_depth(by_layer([5] * 8), self.FALLING)) == "doesn't hold"
-
-    def test_undecided_when_one_falls_by_half(self) -> None:
-        weakly = by_layer([10, 25, 7, 40, 8, 20, 9, 7.5])
-        claim = claims.worse_with_depth(weakly, self.FALLING)
-        assert verdict(claim) == "undecided"
-
-    def test_undecided_of_few_layers(self) -> None:
-        few = by_layer([40, 30, 20, 10])
-        assert verdict(claims.worse_with_depth(few, few)) == "undecided"
+def reconstructions(psnr: list[float], ssim: list[float]) -> pd.DataFrame:
+    return pd.DataFrame({"content": "castle", "content_layer": LAYERS[: len(psnr)], "psnr": psnr, "ssim": ssim})
 
 
-class TestEarlierWindows:
-    """The best of the earlier half against the best of the later half, and how much chance moves it."""
-
-    def textures(self, gram: list[float], sliced: list[float] | None = None, again: float | None = None) -> list[Run]:
-        """One run a window, and one more of the best from another noise."""
-        names = [f"{first}-{first + 4}" for first in range(1, len(gram) + 1)]
-        runs = [
-            run(style_layers=name, style_distance=one, sliced_wasserstein=other)
-            for name, one, other in zip(names, gram, sliced or gram, strict=True)
-        ]
-        if again is not None:
-            best = min(range(len(gram)), key=lambda i: gram[i])
-            runs.append(dataclasses.replace(runs[best], style_distance=again, sliced_wasserstein=again))
-        return [*runs, run(style="other", style_layers="4-8", style_distance=0.0, sliced_wasserstein=0.0)]
-
-    def test_holds_when_the_earlier_are_ahead(self) -> None:
-        claim = claims.earlier_windows(self.textures([0.1, 0.2, 0.3, 0.4, 0.5], again=0.15))
-        assert verdict(claim) == "holds"
-        assert "Style distance: 1-5 0.10, 4-8 0.40, 2 noises vary by 0.050." in claim.evidence
-        assert "Sliced Wasserstein distance: 1-5 0.10" in claim.evidence
-
-    def test_does_not_hold_when_the_later_are_ahead(self) -> None:
-        assert verdict(claims.earlier_windows(self.textures([0.3, 0.3, 0.3, 0.2, 0.1], again=0.11))) == "doesn't hold"
-
-    def test_undecided_within_the_spread_of_noises(self) -> None:
-        assert verdict(claims.earlier_windows(self.textures([0.1, 0.3, 0.15, 0.3], again=0.2))) == "undecided"
-
-    def test_undecided_when_the_two_distances_disagree(self) -> None:
-        runs = self.textures([0.1, 0.2, 0.3, 0.4], sliced=[0.4, 0.3, 0.2, 0.1], again=0.12)
-        assert verdict(claims.earlier_windows(runs)) == "undecided"
-
-    def test_undecided_without_a_repeated_run(self) -> None:
-        claim = claims.earlier_windows(self.textures([0.1, 0.2, 0.3, 0.4]))
-        assert verdict(claim) == "undecided"
-        assert "no repeated runs" in claim.evidence
-
-    def test_undecided_of_one_window(self) -> None:
-        assert verdict(claims.earlier_windows(self.textures([0.1], again=0.1))) == "undecided"
-
-    def test_the_middle_window_is_in_neither_half(self) -> None:
-        assert verdict(claims.earlier_windows(self.textures([0.2, 0.1, 0.3], again=0.11))) == "holds"
+FALLING, RISING = [40.0, 30, 25, 20, 10, 9, 8, 7], [7.0, 8, 9, 10, 20, 25, 30, 40]
 
 
-def started(*pairs: Mapping[str, tuple[float, float]], deviation: float = 0.01, runs: int = 3) -> Results:
-    """Pairs of pictures, each with its (content distance, iterations to the target) by start; SSIM and seconds go
-    along."""
-    starts = []
-    names = [f"pair {number}" for number in range(len(pairs))]
-    every = {init: [pair[init] for pair in pairs] for init in pairs[0]}
-    means = {
-        init: tuple(sum(column) / len(pairs) for column in zip(*each, strict=True)) for init, each in every.items()
-    }
-    for name, values in [*zip(names, pairs, strict=True), (ALL_PAIRS, means)]:
-        for init, (distance, iterations) in values.items():
-            columns = dict.fromkeys(QUANTITIES, 1.0) | {
-                "content_distance": distance,
-                "ssim": 1 - distance,
-                "iterations_to_target": iterations,
-                "seconds_to_target": iterations / 20,
-            }
-            spread = {f"{key}_sd": deviation for key in columns}
-            starts.append(Start(name, init, runs if name != ALL_PAIRS else runs * len(pairs), {**columns, **spread}))
-    return Results({}, tuple(starts))
+@pytest.mark.parametrize(
+    ("psnr", "ssim", "verdict"),
+    [
+        (FALLING, FALLING, "holds"),
+        ([30, 40, 25, 20, 10, 9, 7, 8], FALLING, "holds"),
+        (FALLING, RISING, "doesn't hold"),
+        ([5] * 8, FALLING, "doesn't hold"),
+        ([10, 25, 7, 40, 8, 20, 9, 7.5], FALLING, "undecided"),
+        ([40, 30, 20, 10], [40, 30, 20, 10], "undecided"),
+    ],
+    ids=["both fall", "almost", "one rises", "one stays", "one falls by half", "few layers"],
+)
+def test_worse_with_depth(psnr: list[float], ssim: list[float], verdict: str) -> None:
+    claim = claims.worse_with_depth(reconstructions(psnr, ssim))
+    assert claim.verdict == verdict
+    assert claim.rule and claim.source
+    assert claim.numbers[1][0] == f"ρ of SSIM, n = {len(ssim)}"
 
 
-CLEAR = {"noise": (0.4, 80.0), "content": (0.2, 30.0)}
-REVERSED = {"noise": (0.2, 30.0), "content": (0.4, 80.0)}
-EQUAL = {"noise": (0.3, 50.0), "content": (0.3, 50.0)}
+def textures(gram: list[float], sliced: list[float] | None = None) -> pd.DataFrame:
+    """A run a window; one of them again from another noise, and one of another style, which count for nothing."""
+    windows = [f"{first}-{first + 4}" for first in range(1, len(gram) + 1)]
+    first = pd.DataFrame(
+        {"style": "wave", "style_layers": windows, "style_distance": gram, "sliced_wasserstein": sliced or gram}
+    )
+    others = pd.DataFrame(
+        {"style": ["wave", "other"], "style_layers": "1-5", "style_distance": 9.0, "sliced_wasserstein": 9.0}
+    )
+    return pd.concat([first, others])
+
+
+@pytest.mark.parametrize(
+    ("gram", "sliced", "verdict"),
+    [
+        ([0.1, 0.2, 0.3, 0.4, 0.5], None, "holds"),
+        ([0.5, 0.4, 0.3, 0.2, 0.1], None, "doesn't hold"),
+        ([0.1, 0.3, 0.5, 0.2, 0.4], None, "undecided"),
+        ([0.1, 0.2, 0.3, 0.4, 0.5], [0.5, 0.4, 0.3, 0.2, 0.1], "doesn't hold"),
+        ([0.1, 0.2], None, "undecided"),
+    ],
+    ids=["earlier", "later", "half", "distances disagree", "few windows"],
+)
+def test_earlier_windows(gram: list[float], sliced: list[float] | None, verdict: str) -> None:
+    assert claims.earlier_windows(textures(gram, sliced)).verdict == verdict
+
+
+def started(*pairs: dict[str, float], spread: float = 0.01, runs: int = 3) -> pd.DataFrame:
+    """Runs of pairs of pictures, each with the content distance of its starts; other numbers go along."""
+    rows = []
+    for number, pair in enumerate(pairs):
+        for init, distance in pair.items():
+            for index in range(runs):
+                value = distance + spread * (index - 1)
+                times = {"iterations_to_target": 100 * value, "seconds_to_target": 5 * value}
+                rows.append({"pair": number, "init": init, "content_distance": value, "ssim": 1 - value, **times})
+    return pd.DataFrame(rows)
+
+
+CLEAR, REVERSED, EQUAL = (
+    {"noise": noise, "content": content} for noise, content in ((0.4, 0.2), (0.2, 0.4), (0.3, 0.3))
+)
 
 
 @pytest.mark.parametrize("claim", [claims.content_kept, claims.sooner])
-class TestContentAgainstNoise:
-    """In each pair, beyond the spread of the runs."""
-
-    def test_holds_when_ahead_in_all_pairs(self, claim: Any) -> None:
-        found = claim(started(CLEAR, CLEAR))
-        assert verdict(found) == "holds"
-        assert "clearly so in all 2 pairs" in found.evidence
-
-    def test_does_not_hold_when_behind_as_often_as_ahead(self, claim: Any) -> None:
-        assert verdict(claim(started(REVERSED, REVERSED))) == "doesn't hold"
-        assert verdict(claim(started(CLEAR, REVERSED))) == "doesn't hold"
-        assert verdict(claim(started(REVERSED, EQUAL))) == "doesn't hold"
-
-    def test_undecided_otherwise(self, claim: Any) -> None:
-        assert verdict(claim(started(CLEAR, EQUAL))) == "undecided"
-        assert verdict(claim(started(CLEAR, CLEAR, REVERSED))) == "undecided"
-        assert verdict(claim(started(EQUAL, EQUAL))) == "undecided"
-
-    def test_undecided_within_the_spread(self, claim: Any) -> None:
-        assert verdict(claim(started(CLEAR, CLEAR, deviation=100))) == "undecided"
-
-    def test_undecided_where_each_start_was_run_once(self, claim: Any) -> None:
-        found = claim(started(CLEAR, CLEAR, runs=1, deviation=0))
-        assert verdict(found) == "undecided"
-        assert "spread is not known" in found.evidence
-
-    def test_undecided_without_both_starts(self, claim: Any) -> None:
-        found = claim(started({"noise": CLEAR["noise"], "adain": CLEAR["content"]}))
-        assert verdict(found) == "undecided"
-        assert "does not have both starts" in found.evidence
+@pytest.mark.parametrize(
+    ("runs", "verdict"),
+    [
+        (started(CLEAR, CLEAR), "holds"),
+        (started(REVERSED, REVERSED), "doesn't hold"),
+        (started(CLEAR, REVERSED), "doesn't hold"),
+        (started(REVERSED, EQUAL), "doesn't hold"),
+        (started(CLEAR, EQUAL), "undecided"),
+        (started(CLEAR, CLEAR, REVERSED), "undecided"),
+        (started(EQUAL, EQUAL), "undecided"),
+        (started(CLEAR, CLEAR, spread=1), "undecided"),
+        (started(CLEAR, CLEAR, runs=1), "undecided"),
+        (started({"noise": 0.4, "adain": 0.2}), "undecided"),
+    ],
+)
+def test_content_against_noise(claim: Any, runs: pd.DataFrame, verdict: str) -> None:
+    assert claim(runs).verdict == verdict
 
 
 def test_two_measures_that_disagree_decide_nothing() -> None:
-    results = started(CLEAR, CLEAR)
-    worse = [dataclasses.replace(each, values={**each.values, "ssim": 0.5, "ssim_sd": 0.0}) for each in results.starts]
-    assert verdict(claims.content_kept(dataclasses.replace(results, starts=tuple(worse)))) == "undecided"
+    claim = claims.content_kept(started(CLEAR, CLEAR).assign(ssim=0.5))
+    assert claim.verdict == "undecided"
+    assert claim.numbers[0] == ("content distance", "pairs ahead 2, behind 0, of 2")
 
 
-class TestTwoNoises:
-    """Reconstructions share their variation, textures don't."""
+def study(name: str, runs: pd.DataFrame | None = None, **metrics: Any) -> Study:
+    return Study(name, metrics, pd.DataFrame() if runs is None else runs)
 
-    @pytest.mark.parametrize(
-        ("reconstructions", "textures", "expected"),
-        [
-            ([0.9, 0.75], [0.25, -0.1], "holds"),
-            ([0.9, 0.49], [0.1, 0.1], "doesn't hold"),
-            ([0.9, 0.9], [0.1, 0.51], "doesn't hold"),
-            ([0.9, 0.7], [0.1, 0.1], "undecided"),
-            ([0.9, 0.9], [0.1, 0.3], "undecided"),
-        ],
+
+@pytest.mark.parametrize(
+    ("same", "other", "verdict"),
+    [
+        ([0.9, 0.75], [0.25, -0.1], "holds"),
+        ([0.9, 0.49], [0.1, 0.1], "doesn't hold"),
+        ([0.9, 0.9], [0.1, 0.51], "doesn't hold"),
+        ([0.9, 0.7], [0.1, 0.1], "undecided"),
+        ([0.9, 0.9], [0.1, 0.3], "undecided"),
+    ],
+)
+def test_two_noises(same: list[float], other: list[float], verdict: str) -> None:
+    claim = claims.two_noises(
+        *(
+            study(name, noises={picture: {"shared": value} for picture, value in zip("ab", shared, strict=True)})
+            for name, shared in (("reconstruction", same), ("synthesis", other))
+        )
     )
-    def test_by_hand(self, reconstructions: list[float], textures: list[float], expected: str) -> None:
-        names = ("castle", "cat")
-        claim = claims.two_noises(*(dict(zip(names, each, strict=True)) for each in (reconstructions, textures)))
-        assert verdict(claim) == expected
-        assert f"Reconstructions: castle {100 * reconstructions[0]:.0f} %" in claim.evidence
-        assert f"cat {100 * textures[1]:.0f} %.".replace("-", "−") in claim.evidence
+    assert claim.verdict == verdict
+    assert ("reconstruction, a", "90 %") in claim.numbers
 
 
-class TestAgreement:
-    """Rank correlation with the Gram distance."""
-
-    def grid(self, sliced: list[float], colour: list[float]) -> list[Run]:
-        return [
-            run(style_distance=i / 10, sliced_wasserstein=one, colour_distance=other)
-            for i, (one, other) in enumerate(zip(sliced, colour, strict=True))
-        ]
-
-    def test_by_hand(self) -> None:
-        same, opposite = claims.agreement(self.grid([1, 4, 9, 16], [4, 3, 2, 1]))
-        assert (same.correlation, opposite.correlation) == (pytest.approx(1), pytest.approx(-1))
-        assert (same.metric, same.told, same.pictures) == ("sliced Wasserstein distance", "1.00, strong", 4)
-        assert (opposite.metric, opposite.told) == ("colour distance", "−1.00, strong")
-
-    def test_none_where_nothing_changes(self) -> None:
-        constant = claims.agreement(self.grid([1, 1], [2, 2]))
-        assert [each.correlation for each in constant] == [None, None]
-        assert {each.told for each in constant} == {"none, as nothing changes"}
+@pytest.mark.parametrize(
+    ("again", "margin", "beyond"),
+    [(0.51, 0.1, "yes"), (0.7, 0.1, "no"), (None, 0.1, "not known"), (0.51, None, "not known")],
+)
+def test_a_choice_is_beyond_noise_where_its_margin_is_larger(
+    again: float | None, margin: float | None, beyond: str
+) -> None:
+    ssim = {"conv1_1": [0.6], "conv2_1": [0.5] if again is None else [0.5, again]}
+    runs = pd.DataFrame(
+        [{"content": "castle", "content_layer": layer, "ssim": each} for layer, found in ssim.items() for each in found]
+    )
+    made = study("reconstruction", runs, margin=margin, runner_up="conv1_1", rule="deepest")
+    found = choices.of_place("Best layer", made, "conv2_1", place="content_layer", metric="ssim")
+    assert found.beyond_noise == beyond
+    assert (found.winner, found.numbers, found.runner_up) == ("3 · conv2_1", "SSIM 0.50", "conv1_1: SSIM 0.60")
 
 
-def test_all_claims_of_a_run() -> None:
-    initialization = started(CLEAR, CLEAR)
-    falling = TestWorseWithDepth.FALLING
-    textures = TestEarlierWindows().textures([0.3, 0.2, 0.2, 0.1], again=0.11)
-    studies = {
-        "reconstruction": StudyResults(
-            "reconstruction", {"psnr": falling, "ssim": falling, "noises": {"castle": {"shared": 0.9}}}, ()
-        ),
-        "synthesis": StudyResults("synthesis", {"noises": {"wave": {"shared": 0.1}}}, tuple(textures)),
-    }
-    found = claims.claims(dataclasses.replace(initialization, studies=studies))
-    assert [claim.verdict for claim in found] == ["holds", "doesn't hold", "holds", "holds", "holds"]
+@pytest.mark.parametrize(("deviation", "lost", "beyond"), [(0.001, 0, "yes"), (0.3, 2, "no")])
+def test_a_cell_may_lose_ranks_to_noise(deviation: float, lost: int, beyond: str) -> None:
+    distances = [0.4, 0.5, 0.6, 0.9]
+    cells = pd.DataFrame(
+        {
+            "content_layer": "conv4_2",
+            "style_layers": list("1234"),
+            "init": "noise",
+            "pair": "a × b",
+            "content_distance": distances,
+            "style_distance": distances,
+        }
+    )
+    cells.loc[3, ["content_distance", "style_distance"]] = 0.62
+    recommended = {"content_layer": "conv4_2", "style_layers": "2"}
+    transfer = study("transfer", cells, recommended=recommended, runner_up="conv4_2 | 3", margin=1.0, rule="rank")
+    values = [1 - deviation, 1, 1 + deviation]
+    repeated = pd.DataFrame({"pair": "a × b", "init": "noise", "content_distance": values, "style_distance": values})
+    run = Run(Path(), {"transfer": transfer, "initialization": study("initialization", repeated)}, pd.DataFrame())
+    found = choices.recommended_cell(run)
+    assert (found.spread, found.beyond_noise) == (f"{lost} (ranks)", beyond)
+    assert found.numbers == "content distance 0.50, style distance 0.50 (ranks 2 and 2 of 4)"

@@ -165,7 +165,9 @@ def test_a_worker_with_other_code_is_refused_by_name_and_the_others_go_on(
         finally:
             odd.kill()
             odd.communicate()
-    refused = re.findall(r"^worker (\S+) is refused: its code is not this checkout.s .*: restart it with the same$", output, re.M)
+    refused = re.findall(
+        r"^worker (\S+) is refused: its code is not this checkout.s .*: restart it with the same$", output, re.M
+    )
     assert len(refused) == 1
     table = read_csv(tmp_path / "reports" / "transfer" / "timing.csv")
     assert len(table) == 4

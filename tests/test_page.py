@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageColor
 
-from nst.report.page import charts, pictures
-from nst.report.page.charts import Curve, Point
+from nst.report import charts, pictures
+from nst.report.charts import Curve, Point
 from nst.studies import figures
 
 POINTS = [

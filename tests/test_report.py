@@ -1,8 +1,9 @@
 """The report: what it says is what the tables say, and its one page needs nothing but itself."""
 
+import json
+import math
 import re
 import shutil
-from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote
@@ -10,12 +11,14 @@ from urllib.parse import unquote
 import pytest
 
 from nst import params
+from nst.engine.metrics import CONTENT_LAYER, STYLE_LAYERS
 from nst.errors import NSTError
 from nst.params import Params
 from nst.report import build as report
-from nst.report import findings, wording
-from nst.report.findings import initialization, synthesis
-from nst.studies.tables import read_csv, read_metrics, write_csv, write_metrics
+from nst.report import numbers, run, tables
+from nst.report.provenance import checksums
+from nst.report.run import ReportError, read_table
+from nst.report.texts import DEFINITIONS
 
 ROOT = Path(__file__).resolve().parent.parent
 DATA = ROOT / "data"
@@ -58,12 +61,9 @@ def page(reports: Path) -> Page:
     return Page((reports / report.PAGE).read_text("utf-8"))
 
 
-def rewrite(path: Path, change: Callable[[dict[str, str]], None]) -> None:
-    """Alter each row of a CSV file."""
-    table = read_csv(path)
-    for row in table:
-        change(row)
-    write_csv(table, path)
+def rewrite(path: Path, **columns: object) -> None:
+    """Set whole columns of a table."""
+    read_table(path).assign(**columns).to_csv(path, index=False)
 
 
 def test_the_same_results_give_the_same_bytes(copy: tuple[Params, Path], tiny: tuple[Params, Path]) -> None:
@@ -114,85 +114,69 @@ def test_all_runs_are_listed_with_their_numbers_and_pictures(tiny: tuple[Params,
     made = page(reports)
     values, targets = made.values("data-value"), [unquote(target) for target in made.values("href")]
     for study in params.STUDIES:
-        for row in read_csv(reports / study / "quality.csv"):
-            assert f"{study}/{row['image']}" in targets
-            assert row["job"] in made.text
-            for key in ("content_distance", "style_distance", "psnr", "ssim", "final_loss"):
-                if row[key]:
-                    assert str(float(row[key])) in values, (study, row["job"], key)
-        for row in read_csv(reports / study / "timing.csv"):
-            assert str(float(row["seconds"])) in values
+        quality, timing = (read_table(reports / study / name) for name in ("quality.csv", "timing.csv"))
+        assert {f"{study}/{image}" for image in quality["image"]} <= set(targets)
+        assert all(job in made.text for job in quality["job"])
+        shown = [*quality.select_dtypes(float).to_numpy().flat, *timing["seconds"]]
+        assert {str(value) for value in shown if not math.isnan(value)} <= set(values)
+
+
+def test_a_new_metric_is_shown_with_no_change_of_code(copy: tuple[Params, Path]) -> None:
+    given, reports = copy
+    rewrite(reports / "transfer" / "quality.csv", new_metric=[float(f"{index}.25") for index in range(12)])
+    report.write(given, reports, DATA)
+    made = page(reports)
+    assert "new metric" in made.text
+    assert "11.25" in made.values("data-value")
 
 
 def test_the_headline_has_the_numbers_of_the_tables(tiny: tuple[Params, Path]) -> None:
     _, reports = tiny
     readme, html = (reports / report.README).read_text("utf-8"), page(reports).text
-    starts, speed = (read_csv(reports / "initialization" / name) for name in ("starts.csv", "speed.csv"))
-    tables = {(row["pair"], row["init"]): row | extra for row, extra in zip(starts, speed, strict=True)}
-    for init in ("noise", "content", "adain"):
-        row = tables["all", init]
-        for key in ("content_distance", "style_distance", "ssim", "iterations_to_target", "seconds_to_target"):
-            shown = wording.plus_minus(float(row[key]), float(row[f"{key}_sd"]))
-            assert shown in readme
-            assert shown in html
+    assert readme.index("| noise |") < readme.index("\n## ")
+    starts, speed = (read_table(reports / "initialization" / name) for name in ("starts.csv", "speed.csv"))
+    both = starts.merge(speed, on=["pair", "init", "runs"])
+    headline = tables.of_starts(run.read(reports))
+    for shown, (_, row) in zip(headline.rows, both[both["pair"] == "all"].iterrows(), strict=True):
+        for cell, key in zip(shown[1:], tables.START_QUANTITIES, strict=True):
+            assert cell.value == pytest.approx(row[key], rel=1e-3)
+            assert cell.text in readme
+            assert cell.text in html
 
 
 def test_choices_and_provenance_are_those_of_the_studies(tiny: tuple[Params, Path]) -> None:
     _, reports = tiny
     readme, html = (reports / report.README).read_text("utf-8"), page(reports).text
-    metrics = {study: read_metrics(reports / study) for study in params.STUDIES}
+    metrics = {study: json.loads((reports / study / "metrics.json").read_text()) for study in params.STUDIES}
     cell = metrics["transfer"]["recommended"]
-    digests = [digest for _, digest in report.checksums(DATA)]
+    digests = [digest for _, digest in checksums(DATA)]
     assert len(digests) >= 6
     for text in (readme, html):
         assert metrics["reconstruction"]["best_layer"] in text
         assert f"{cell['content_layer']} with {cell['style_layers']}" in text
         for study in ("reconstruction", "synthesis", "transfer"):
-            assert metrics[study]["rule"][1:] in text  # the page begins it with a capital
+            assert metrics[study]["rule"] in text
         for fact in (*digests, "size: 48", "content_layers: 1-4", "torch", "bfloat16", "CC BY-SA 4.0"):
             assert fact in text
 
 
-def test_sentences_turn_when_the_numbers_do(copy: tuple[Params, Path]) -> None:
-    given, reports = copy
-
-    def sentence() -> str:
-        sections = findings.sections(given, report.read(reports))
-        (told,) = [
-            text for part in sections for text in part.findings if text.startswith("Iterations to the target: noise")
-        ]
-        return told
-
-    def needing(noise: float, content: float, deviation: float) -> None:
-        def change(row: dict[str, str]) -> None:
-            row["iterations_to_target"] = str({"noise": noise, "content": content}.get(row["init"], 7))
-            row["iterations_to_target_sd"] = str(deviation)
-
-        rewrite(reports / "initialization" / "starts.csv", change)
-
-    needing(40, 10, 1)
-    assert "noise 40; content 10, 4.0× fewer than noise, clearly so in all 3 pairs" in sentence()
-    assert "Fewest iterations to it: AdaIN (7.0)" in initialization.headline(report.read(reports))[1]
-    needing(10, 40, 1)
-    assert "noise 10; content 40, 4.0× more than noise, clearly so in all 3 pairs" in sentence()
-    needing(10, 11, 5)
-    assert "content 11, 10 % more than noise, but in no pair beyond the spread of its runs" in sentence()
-    needing(10, 10, 0)
-    assert "content 10, the same as noise, in no pair beyond the spread of its runs" in sentence()
-    report.write(given, reports, DATA)
-    assert sentence() in (reports / report.README).read_text("utf-8")
+def test_the_definitions_name_the_layers_that_are_measured() -> None:
+    assert re.findall(r"conv\d_\d", DEFINITIONS["content distance"]) == [CONTENT_LAYER]
+    assert re.findall(r"conv\d_\d", DEFINITIONS["style distance"]) == list(STYLE_LAYERS)
 
 
-def test_a_spread_that_exceeds_the_margin_is_told(copy: tuple[Params, Path]) -> None:
-    given, reports = copy
-    metrics = read_metrics(reports / "synthesis")
-    for spread, expected in ((0.001, "less than the margin"), (0.2, "The spread exceeds the margin")):
-        metrics["margin"] = 0.1
-        metrics["noises"][given.synthesis.style]["style_distance"] = [0.5, 0.5 + spread]
-        write_metrics(metrics, reports / "synthesis")
-        chosen = synthesis.section(given, report.read(reports)).chosen
-        assert chosen is not None
-        assert expected in chosen.certainty
+def test_iterations_and_seconds_to_the_target_by_hand(copy: tuple[Params, Path]) -> None:
+    _, reports = copy
+    folder = reports / "initialization"
+    metrics = json.loads((folder / "metrics.json").read_text())
+    metrics["target_loss"] = dict.fromkeys(metrics["target_loss"], 2.0)
+    (folder / "metrics.json").write_text(json.dumps(metrics))
+    losses = read_table(folder / "losses.csv")
+    rewrite(folder / "losses.csv", loss=3.0 - losses["iteration"])
+    rewrite(folder / "elapsed.csv", seconds=0.5 + 2 * losses["iteration"])
+    starts = run.read(reports).starts
+    assert set(starts["iterations_to_target"]) == {1}
+    assert set(starts["seconds_to_target"]) == {2.5}
 
 
 @pytest.mark.parametrize(
@@ -200,7 +184,7 @@ def test_a_spread_that_exceeds_the_margin_is_told(copy: tuple[Params, Path]) -> 
     [
         ("transfer", "transfer"),
         ("synthesis/quality.csv", "synthesis"),
-        ("initialization/speed.csv", "initialization"),
+        ("initialization/losses.csv", "initialization"),
         ("initialization/elapsed.csv", "initialization"),
         ("gallery/figures/grid.webp", "gallery"),
         ("gallery/figures/process.gif", "gallery"),
@@ -225,19 +209,27 @@ def test_tables_that_do_not_fit_together_are_refused(copy: tuple[Params, Path]) 
     given, reports = copy
     elapsed = (reports / "initialization" / "elapsed.csv").read_text("utf-8")
     (reports / "initialization" / "elapsed.csv").write_text(elapsed[: elapsed.rindex("\n", 0, -1) + 1], "utf-8")
-    with pytest.raises(report.ReportError, match=r"elapsed\.csv and losses\.csv do not fit together"):
+    with pytest.raises(ReportError, match=r"initialization: its tables do not fit together .*dvc repro --force"):
         report.write(given, reports, DATA)
-    rewrite(reports / "transfer" / "timing.csv", lambda row: row.update(job="other"))
-    with pytest.raises(report.ReportError, match="do not fit together"):
+    rewrite(reports / "transfer" / "timing.csv", job=[f"other {index}" for index in range(12)])
+    with pytest.raises(ReportError, match="transfer: its tables do not fit together"):
         report.write(given, reports, DATA)
     (reports / "transfer" / "metrics.json").write_text("{", "utf-8")
-    with pytest.raises(report.ReportError, match="do not fit together"):
+    with pytest.raises(ReportError, match="transfer: its tables do not fit together"):
         report.write(given, reports, DATA)
+
+
+@pytest.mark.parametrize("name", ["null", "5", "NA"])
+def test_names_that_look_like_something_else_stay_names(tmp_path: Path, name: str) -> None:
+    (tmp_path / "quality.csv").write_text(f"job,content,style_layers,ssim\na,{name},5,\n")
+    (row,) = read_table(tmp_path / "quality.csv").to_dict("records")
+    assert (row["content"], row["style_layers"]) == (name, "5")
+    assert row["ssim"] != row["ssim"]
 
 
 def test_names_cannot_become_markup(copy: tuple[Params, Path]) -> None:
     given, reports = copy
-    rewrite(reports / "transfer" / "quality.csv", lambda row: row.update(content="<script>alert(1)</script>"))
+    rewrite(reports / "transfer" / "quality.csv", content="<script>alert(1)</script>")
     report.write(given, reports, DATA)
     assert "<script>alert" not in (reports / report.PAGE).read_text("utf-8")
 
@@ -257,7 +249,7 @@ def test_names_cannot_become_markup(copy: tuple[Params, Path]) -> None:
     ],
 )
 def test_numbers_have_the_digits_that_noise_leaves_and_no_exponent(value: float | None, shown: str) -> None:
-    assert wording.number(value) == shown
+    assert numbers.number(value) == shown
 
 
 @pytest.mark.parametrize(
@@ -272,27 +264,24 @@ def test_numbers_have_the_digits_that_noise_leaves_and_no_exponent(value: float 
     ],
 )
 def test_a_mean_is_rounded_to_what_its_spread_allows(mean: float, deviation: float, shown: str) -> None:
-    assert wording.plus_minus(mean, deviation) == shown
+    assert numbers.plus_minus(mean, deviation) == shown
 
 
 @pytest.mark.parametrize(
     ("value", "shown"), [(1209.0, "1200"), (751.2, "750"), (38.4, "38"), (0.0571, "0.057"), (9.96, "10"), (0.0, "0")]
 )
 def test_measurements_have_two_digits_before_the_point_too(value: float, shown: str) -> None:
-    assert wording.about(value) == shown
+    assert numbers.about(value) == shown
 
 
-def test_comparisons_say_which_way_and_how_much() -> None:
-    assert wording.versus(4.0, 40.0, "fewer", "more") == "10× fewer"
-    assert wording.versus(40.0, 4.0, "fewer", "more") == "10× more"
-    assert wording.versus(0.0, 4.0, "fewer", "more") == "fewer"
-    assert wording.versus(0.9, 1.0) == "10 % lower"
-    assert wording.versus(1.0, 1.0) == ""
-    assert wording.rank_correlation([1, 2, 3], [5, 7, 9]) == pytest.approx(1)
-    assert wording.rank_correlation([1, 2, 3, 4], [4, 3, 2, 1]) == pytest.approx(-1)
-    assert wording.rank_correlation([1, 2, 2, 4], [1, 3, 3, 2]) == pytest.approx(0.333, abs=1e-3)  # ties share ranks
-    assert wording.rank_correlation([1, 2, 3], [5, 5, 5]) is None
-    assert wording.trend([2, 1]) == "falls"
-    assert wording.trend([0.1351, 0.1461]) == "rises"
-    assert wording.trend([0.1351, 0.1405]) == "stays the same", "both are printed as 0.14"
-    assert wording.trend([1, 2]) == "rises"
+@pytest.mark.parametrize(
+    ("values", "shown"),
+    [
+        ((-0.0813, -0.1012, -0.0614), "−0.081 [−0.101, −0.061]"),
+        ((-16.33, -20.12, -12.54), "−16.3 [−20.1, −12.5]"),
+        ((0.25, 0.25, 0.25), "0.25 [0.25, 0.25]"),
+        ((0.25, float("nan"), float("nan")), "0.25"),
+    ],
+)
+def test_an_interval_has_the_digits_of_its_width(values: tuple[float, float, float], shown: str) -> None:
+    assert numbers.interval(*values) == shown

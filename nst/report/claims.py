@@ -1,34 +1,28 @@
 """What the literature says of these methods, and whether this run bears it out.
 
-A verdict is computed: each claim has a rule with its thresholds, and the numbers that it was applied to.  Where the
-spread of repeated runs is as large as the difference, or two measures disagree, it is undecided.
+A verdict is computed: each claim has a rule with its thresholds, and the numbers that the rule was applied to.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from nst.engine.results import known
-from nst.report import wording
-from nst.report.findings.initialization import CONTENT, ITERATIONS, SECONDS_TO_TARGET, SSIM, contrast, split
-from nst.report.findings.phrases import capital
-from nst.report.findings.records import Quantity, Results, Run
-from nst.report.wording import count, listing, number, percent, rank_correlation
+from nst.engine.layers import layer_number
+from nst.report.numbers import difference, number, percent, rank_correlation
+from nst.report.run import Frame, Run, Study
+from nst.report.texts import label
 
 Verdict = Literal["holds", "doesn't hold", "undecided"]
+Numbers = tuple[tuple[str, str], ...]
 
 STRONG = 0.8
-"""Rank correlation from which something is said to rise or fall with depth."""
-WEAK = wording.WEAK
-FEWEST_LAYERS = 5
+"""Rank correlation from which something is said to go with depth."""
+WEAK = 0.2
+"""Rank correlation below which it is said not to."""
+FEWEST = 5
 """Fewer are put in order by chance too easily: five, once in 120."""
-SAME = 0.75
-"""Share of their variation that two pictures have in common from which they count as the same one."""
-OTHER = 0.25
-"""… and up to which they count as two different ones."""
-
-STYLE_METRICS = {"style_distance": "style distance", "sliced_wasserstein": "sliced Wasserstein distance"}
-"""By which a texture is compared with its original: the one that jobs optimise, and one that none does."""
+SAME, OTHER = 0.75, 0.25
+"""Share of their variation from which two pictures count as the same, and up to which as different ones."""
 
 
 @dataclass(frozen=True)
@@ -40,175 +34,136 @@ class Claim:
     rule: str
     """When it holds and when it doesn't; undecided otherwise."""
     verdict: Verdict
-    evidence: str
-    """The numbers that the rule was applied to."""
+    numbers: Numbers
+    """What the rule was applied to, by name."""
 
 
-@dataclass(frozen=True)
-class Agreement:
-    """Whether a style metric that no job optimises orders the pictures of the grid as the Gram distance does."""
-
-    metric: str
-    correlation: float | None
-    """Spearman's ρ: 1 for the same order, 0 for none, −1 for the opposite one."""
-    pictures: int
-
-    @property
-    def told(self) -> str:
-        """The correlation, as a number and a word."""
-        return wording.grade(self.correlation)
-
-
-def claims(results: Results) -> tuple[Claim, ...]:
+def claims(run: Run) -> tuple[Claim, ...]:
     """All claims, in the order of the studies that they are about."""
-    reconstruction, synthesis = (results.studies[name] for name in ("reconstruction", "synthesis"))
+    reconstruction, synthesis = run.studies["reconstruction"], run.studies["synthesis"]
     return (
-        worse_with_depth(reconstruction.metrics["psnr"], reconstruction.metrics["ssim"]),
+        worse_with_depth(reconstruction.runs),
         earlier_windows(synthesis.runs),
-        content_kept(results),
-        sooner(results),
-        two_noises(
-            {name: noises["shared"] for name, noises in reconstruction.metrics["noises"].items()},
-            {name: noises["shared"] for name, noises in synthesis.metrics["noises"].items()},
-        ),
+        content_kept(run.starts),
+        sooner(run.starts),
+        two_noises(reconstruction, synthesis),
     )
 
 
-def agreement(runs: Sequence[Run]) -> tuple[Agreement, ...]:
-    """Of each style metric that no job optimises with the style distance, over pictures of the same style."""
-    gram = [known(run.style_distance) for run in runs]
-    return tuple(
-        Agreement(label, rank_correlation([known(getattr(run, key)) for run in runs], gram), len(runs))
-        for key, label in (
-            ("sliced_wasserstein", "sliced Wasserstein distance"),
-            ("colour_distance", "colour distance"),
-        )
-    )
-
-
-def worse_with_depth(psnr: Mapping[str, float], ssim: Mapping[str, float]) -> Claim:
-    """Reconstructions by layer, the shallowest first."""
-    layers = list(psnr)
-    correlations = {
-        "PSNR": rank_correlation(range(len(layers)), list(psnr.values())),
-        "SSIM": rank_correlation(range(len(layers)), list(ssim.values())),
-    }
-    found = [0.0 if value is None else value for value in correlations.values()]
-    verdict: Verdict = "undecided"
-    if len(layers) >= FEWEST_LAYERS:
-        if max(found) <= -STRONG:
-            verdict = "holds"
-        elif max(found) > -WEAK:
-            verdict = "doesn't hold"
-    told = listing([f"{label} {number(value, 3)}" for label, value in correlations.items()])
-    return Claim(
+def worse_with_depth(runs: Frame) -> Claim:
+    """Reconstructions of the first content, the first run of each layer."""
+    return _with_depth(
+        _first(runs, "content", "content_layer"),
+        "content_layer",
+        {"psnr": -1, "ssim": -1},
         "Reconstruction worsens with depth.",
         "Mahendran & Vedaldi (2015); Gatys et al. (2016), figure 1",
-        f"Rank correlation of PSNR and of SSIM with depth: holds if both are −{STRONG:g} or less, doesn't hold if one "
-        f"is above −{WEAK:g}; needs {FEWEST_LAYERS} layers.",
-        verdict,
-        f"Rank correlation over {count(len(layers), 'layer')}: {told}.",
     )
 
 
-def earlier_windows(runs: Sequence[Run]) -> Claim:
-    """Textures: of the first run's style, the first run of each window, by window; and what was repeated."""
-    of_style = [run for run in runs if run.style == runs[0].style]
-    verdicts = []
-    told = []
-    for key, label in STYLE_METRICS.items():
-        values: dict[str, list[float]] = {}
-        for run in of_style:
-            values.setdefault(str(run.style_layers), []).append(known(getattr(run, key)))
-        verdict, evidence = _earlier(values)
-        verdicts.append(verdict)
-        told.append(f"{capital(label)}: {evidence}.")
-    return Claim(
-        "Earlier style windows match the texture best.",
+def earlier_windows(runs: Frame) -> Claim:
+    """Textures of the first style, the first run of each window."""
+    return _with_depth(
+        _first(runs, "style", "style_layers"),
+        "style_layers",
+        {"style_distance": 1, "sliced_wasserstein": 1},
+        "Earlier style windows match the texture better.",
         "common in replications of Gatys et al. (2015)",
-        f"By {listing(list(STYLE_METRICS.values()))}, the best window of the earlier half against the later half's: "
-        "holds if the earlier one is ahead by more than runs from other noises vary, doesn't hold if the later "
-        "one is; both distances must say so.",
-        _unanimous(verdicts),
-        " ".join(told),
     )
 
 
-def _earlier(values: Mapping[str, Sequence[float]]) -> tuple[Verdict, str]:
-    """Windows, the shallowest first, each with the distances of its runs: the first is compared."""
-    windows = list(values)
-    half = len(windows) // 2
-    first = {window: each[0] for window, each in values.items()}
-    repeated = max(values.values(), key=len)
-    if not half:
-        return "undecided", "there is one window"
-    early, late = (min(part, key=lambda window: first[window]) for part in (windows[:half], windows[-half:]))
-    told = f"{early} {number(first[early])}, {late} {number(first[late])}"
-    if len(repeated) < 2:
-        return "undecided", f"{told}, and no repeated runs to set the difference against"
-    spread = max(repeated) - min(repeated)
-    told = f"{told}, {count(len(repeated), 'noise')} vary by {number(spread, 2)}"
-    if abs(first[early] - first[late]) <= spread:
-        return "undecided", told
-    return ("holds" if first[early] < first[late] else "doesn't hold"), told
+def _first(runs: Frame, original: str, place: str) -> Frame:
+    of_first: Frame = runs[runs[original] == runs[original].iloc[0]]
+    return of_first.drop_duplicates(place)
 
 
-def content_kept(results: Results) -> Claim:
+def _with_depth(runs: Frame, place: str, signs: dict[str, int], statement: str, source: str) -> Claim:
+    """Whether metrics go with depth: 1 claims that they rise, −1 that they fall."""
+    depth = runs[place].map(_depth)
+    found = {name: rank_correlation(depth, runs[name]) for name in signs}
+    least = min((sign * found[name] for name, sign in signs.items()), default=0.0)
+    verdict: Verdict = "undecided"
+    if len(runs) >= FEWEST and least >= STRONG:
+        verdict = "holds"
+    elif len(runs) >= FEWEST and not least >= WEAK:  # constant metrics, whose correlation is NaN, included
+        verdict = "doesn't hold"
+    names = " and ".join(label(name).title for name in signs)
+    return Claim(
+        statement,
+        source,
+        f"Rank correlation of {names} with depth: holds if both are {STRONG:g} or more in the direction of the claim, "
+        f"doesn't hold if one is below {WEAK:g} in this direction; needs {FEWEST} layers or windows.",
+        verdict,
+        tuple((f"ρ of {label(name).title}, n = {len(runs)}", number(value)) for name, value in found.items()),
+    )
+
+
+def _depth(place: str) -> float:
+    """Of a layer, or of a window's first layer, from 1."""
+    return layer_number(place) if place.startswith("conv") else float(place.replace(",", "-").split("-")[0])
+
+
+def content_kept(runs: Frame) -> Claim:
     """From the content picture against from noise, at equal iterations."""
     return _content_against_noise(
-        results,
-        (CONTENT, SSIM),
+        runs,
+        ("content_distance", "ssim"),
         "A content start keeps content better than a noise start.",
         "Gatys et al. (2016), figure 6: the result leans towards the structure of its start",
     )
 
 
-def sooner(results: Results) -> Claim:
+def sooner(runs: Frame) -> Claim:
     """From the content picture against from noise, to an equal loss."""
     return _content_against_noise(
-        results,
-        (ITERATIONS, SECONDS_TO_TARGET),
+        runs,
+        ("iterations_to_target", "seconds_to_target"),
         "A content start reaches a target sooner than a noise start.",
         "common practice, as in PyTorch's tutorial",
     )
 
 
-def _content_against_noise(results: Results, quantities: Sequence[Quantity], statement: str, source: str) -> Claim:
-    labels = listing([quantity.label for quantity in quantities])
-    rule = (
-        f"By {labels}, in each pair of pictures: holds if the content start is ahead by more than the spread of the "
-        "runs in all pairs, doesn't hold if it is behind in as many pairs as it is ahead; both must say so."
-    )
-    if not {"content", "noise"} <= set(results.inits):
-        return Claim(statement, source, rule, "undecided", "This run does not have both starts.")
-    if results.start("noise").runs <= len(results.pairs):
-        return Claim(statement, source, rule, "undecided", "Each start was run once, so the spread is not known.")
+def _content_against_noise(runs: Frame, metrics: Sequence[str], statement: str, source: str) -> Claim:
     verdicts: list[Verdict] = []
-    for quantity in quantities:
-        less, more, _ = split(results, quantity, "content", "noise")
-        ahead, behind = (less, more) if quantity.lower_is_better else (more, less)
-        if len(ahead) == len(results.pairs):
+    numbers = []
+    for name in metrics:
+        better = 1 if label(name).higher_is_better else -1
+        signs = [better * sign for sign in _signs(runs, name)]
+        ahead, behind = signs.count(1), signs.count(-1)
+        numbers.append((label(name).title, f"pairs ahead {ahead}, behind {behind}, of {len(signs)}"))
+        if signs and ahead == len(signs):
             verdicts.append("holds")
-        elif behind and len(behind) >= len(ahead):
-            verdicts.append("doesn't hold")
         else:
-            verdicts.append("undecided")
-    told = [f"{capital(quantity.label)}: {contrast(results, quantity, 'content', 'noise')}." for quantity in quantities]
-    return Claim(statement, source, rule, _unanimous(verdicts), " ".join(told))
+            verdicts.append("doesn't hold" if behind and behind >= ahead else "undecided")
+    return Claim(
+        statement,
+        source,
+        f"{_capital(' and '.join(label(name).title for name in metrics))}, in each pair of pictures: the content start "
+        "is ahead where the 95 % confidence interval of the difference (Welch's t-test) excludes 0. Holds if it is "
+        "ahead in all pairs, doesn't hold if it is behind in as many pairs as it is ahead; both must say so.",
+        _unanimous(verdicts),
+        tuple(numbers),
+    )
 
 
-def two_noises(reconstructions: Mapping[str, float], textures: Mapping[str, float]) -> Claim:
-    """Each picture with the share of their variation that what came of its two noises has in common."""
-    same, other = list(reconstructions.values()), list(textures.values())
+def _signs(runs: Frame, metric: str) -> list[int]:
+    """Of content − noise, a pair each."""
+    pairs = [dict(iter(pair.groupby("init")[metric])) for _, pair in runs.groupby("pair", sort=False)]
+    return [difference(pair["content"], pair["noise"]).sign for pair in pairs if {"content", "noise"} <= set(pair)]
+
+
+def two_noises(reconstruction: Study, synthesis: Study) -> Claim:
+    """What the results of two noises have in common, for each picture that was reconstructed or synthesised twice."""
+    kinds = {"reconstruction": reconstruction, "texture": synthesis}
+    shared = {
+        kind: {name: each["shared"] for name, each in study.metrics["noises"].items()} for kind, study in kinds.items()
+    }
+    same, other = min(shared["reconstruction"].values()), max(shared["texture"].values())
     verdict: Verdict = "undecided"
-    if min(same) >= SAME and max(other) <= OTHER:
+    if same >= SAME and other <= OTHER:
         verdict = "holds"
-    elif min(same) < (SAME + OTHER) / 2 or max(other) > (SAME + OTHER) / 2:
+    elif same < (SAME + OTHER) / 2 or other > (SAME + OTHER) / 2:
         verdict = "doesn't hold"
-    told = [
-        f"{kind}: {listing([f'{name} {percent(value)}' for name, value in shared.items()])}."
-        for kind, shared in (("Reconstructions", reconstructions), ("Textures", textures))
-    ]
     return Claim(
         "Two noises give equal reconstructions but different textures.",
         "Gatys et al. (2015), whose texture model leaves positions open",
@@ -216,10 +171,15 @@ def two_noises(reconstructions: Mapping[str, float], textures: Mapping[str, floa
         f"holds if all reconstructions share {percent(SAME)} or more and all textures {percent(OTHER)} or less, "
         f"doesn't hold if one is beyond {percent((SAME + OTHER) / 2)} on the wrong side.",
         verdict,
-        " ".join(told),
+        tuple((f"{kind}, {name}", percent(value)) for kind, each in shared.items() for name, value in each.items()),
     )
 
 
-def _unanimous(verdicts: Sequence[Verdict]) -> Verdict:
+def _unanimous(verdicts: Iterable[Verdict]) -> Verdict:
     """Several measures of one claim: what all say, or nothing."""
-    return verdicts[0] if len(set(verdicts)) == 1 else "undecided"
+    found = set(verdicts)
+    return found.pop() if len(found) == 1 else "undecided"
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]

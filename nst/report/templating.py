@@ -6,11 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
-from nst.report.findings.phrases import start_name
-
 
 def render(template: str, values: Mapping[str, Any]) -> str:
-    """The text of a template; in HTML all values are escaped, and a value that is not there is an error."""
+    """The text of a template; in HTML all values are escaped, and a value that is missing is an error."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
@@ -22,23 +20,16 @@ def render(template: str, values: Mapping[str, Any]) -> str:
         keep_trailing_newline=True,
     )
     environment.filters.update(
-        capitalize_first=lambda text: text[:1].upper() + text[1:],
-        lower_first=lambda text: text[:1].lower() + text[1:],
+        capital=lambda text: text[:1].upper() + text[1:],
         href=quote,  # pictures may have any name
-        markdown_cell=markdown_cell,
+        markdown_cell=lambda text: text.replace("|", "\\|"),
         prose=prose,
-        start_name=start_name,
     )
     return environment.get_template(template).render(values)
 
 
 def prose(text: str) -> Any:
-    """HTML of a sentence in which `names` stand between backticks."""
+    """HTML of a text in which `names` stand between backticks."""
     from markupsafe import Markup
 
     return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", html.escape(text)))
-
-
-def markdown_cell(text: str) -> str:
-    """Text that stays in its cell of a Markdown table."""
-    return text.replace("|", "\\|")

@@ -7,18 +7,19 @@ points that stand for a picture are links to it, so that a chart needs no script
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import quote
 from xml.etree import ElementTree
 
 import numpy as np
+from matplotlib import colormaps, rc_context
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from nst.studies.figures import plain_ticks
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 _INK, _SOFT, _LINE, _ACCENT, _MARK, _PAPER = (f"#00010{digit}" for digit in range(6))
 _SERIES = tuple(f"#00020{digit}" for digit in range(3))
@@ -82,65 +83,59 @@ class Curve:
     y: Sequence[float]
 
 
+@rc_context(_STYLE)
 def over_depth(title: str, names: Sequence[str], points: Sequence[Point], *, y_label: str) -> str:
     """A line over layers or windows; `names` label them."""
-    from matplotlib import rc_context
-
-    with rc_context(_STYLE):
-        figure, axes = _axes(4.3, 2.15)
-        axes.plot([point.x for point in points], [point.y for point in points], color=_ACCENT, zorder=2)
-        _points(axes, points)
-        axes.set_xticks(range(len(names)), names, rotation=90 if max(map(len, names)) > 5 else 0)
-        axes.set(title=title, ylabel=y_label)
-        axes.margins(x=0.03, y=0.1)
-        axes.grid(axis="y")
-        return _inline(figure, f"{title} over depth", points)
+    figure, axes = _axes(4.3, 2.15)
+    axes.plot([point.x for point in points], [point.y for point in points], color=_ACCENT, zorder=2)
+    _points(axes, points)
+    axes.set_xticks(range(len(names)), names, rotation=90 if max(map(len, names)) > 5 else 0)
+    axes.set(title=title, ylabel=y_label)
+    axes.margins(x=0.03, y=0.1)
+    axes.grid(axis="y")
+    return _inline(figure, f"{title} over depth", points)
 
 
+@rc_context(_STYLE)
 def trade_off(points: Sequence[Point], *, x_label: str, y_label: str) -> str:
     """Points by two distances; those on the front are joined."""
-    from matplotlib import rc_context
-
-    with rc_context(_STYLE):
-        figure, axes = _axes(4.9, 3.7)
-        front = [point for point in points if point.front]
-        axes.plot([p.x for p in front], [p.y for p in front], color=_ACCENT, drawstyle="steps-post", zorder=2)
-        axes.set(xlabel=x_label, ylabel=y_label)
-        _points(axes, points)
-        axes.grid()
-        for point in points:
-            if point.marked:
-                # Nothing is to the lower left of the front.
-                axes.annotate(
-                    "recommended",
-                    (point.x, point.y),
-                    (-5, -5),
-                    textcoords="offset points",
-                    ha="right",
-                    va="top",
-                    color=_MARK,
-                    weight="bold",
-                )
-        return _inline(figure, f"{x_label} against {y_label}", points)
+    figure, axes = _axes(4.9, 3.7)
+    front = [point for point in points if point.front]
+    axes.plot([p.x for p in front], [p.y for p in front], color=_ACCENT, drawstyle="steps-post", zorder=2)
+    axes.set(xlabel=x_label, ylabel=y_label)
+    _points(axes, points)
+    axes.grid()
+    for point in points:
+        if point.marked:
+            # Nothing is to the lower left of the front.
+            axes.annotate(
+                "recommended",
+                (point.x, point.y),
+                (-5, -5),
+                textcoords="offset points",
+                ha="right",
+                va="top",
+                color=_MARK,
+                weight="bold",
+            )
+    return _inline(figure, f"{x_label} against {y_label}", points)
 
 
+@rc_context(_STYLE)
 def loss_curves(title: str, starts: Mapping[str, Sequence[Curve]], *, x_label: str, target: float) -> str:
     """The median of each start's runs, with a band from the lowest to the highest.  Dashed: the target."""
-    from matplotlib import rc_context
-
-    with rc_context(_STYLE):
-        figure, axes = _axes(3.9, 2.7)
-        for (name, runs), colour in zip(starts.items(), _SERIES, strict=False):
-            x, values = together(runs)
-            axes.fill_between(x, values.min(axis=0), values.max(axis=0), color=colour, alpha=0.25, linewidth=0)
-            axes.plot(x, np.median(values, axis=0), color=colour, label=name)
-        axes.axhline(target, color=_SOFT, linestyle=(0, (4, 3)), linewidth=1)
-        axes.set(title=title, xlabel=x_label, ylabel="loss", yscale="log")
-        axes.set_xlim(left=0)
-        plain_ticks(axes.yaxis)
-        axes.grid(axis="y")
-        axes.legend(frameon=False, handlelength=1.4)
-        return _inline(figure, f"{title}: loss against {x_label}", ())
+    figure, axes = _axes(3.9, 2.7)
+    for (name, runs), colour in zip(starts.items(), _SERIES, strict=False):
+        x, values = together(runs)
+        axes.fill_between(x, values.min(axis=0), values.max(axis=0), color=colour, alpha=0.25, linewidth=0)
+        axes.plot(x, np.median(values, axis=0), color=colour, label=name)
+    axes.axhline(target, color=_SOFT, linestyle=(0, (4, 3)), linewidth=1)
+    axes.set(title=title, xlabel=x_label, ylabel="loss", yscale="log")
+    axes.set_xlim(left=0)
+    plain_ticks(axes.yaxis)
+    axes.grid(axis="y")
+    axes.legend(frameon=False, handlelength=1.4)
+    return _inline(figure, f"{title}: loss against {x_label}", ())
 
 
 def together(runs: Sequence[Curve]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -150,7 +145,7 @@ def together(runs: Sequence[Curve]) -> tuple[NDArray[np.float64], NDArray[np.flo
     return x, np.array([np.interp(x, run.x, run.y) for run in runs])
 
 
-def _points(axes: "Axes", points: Sequence[Point]) -> None:
+def _points(axes: Axes, points: Sequence[Point]) -> None:
     drawn = axes.scatter(
         [point.x for point in points],
         [point.y for point in points],
@@ -162,18 +157,13 @@ def _points(axes: "Axes", points: Sequence[Point]) -> None:
     drawn.set_urls([str(index) for index in range(len(points))])
 
 
-def _axes(width: float, height: float) -> "tuple[Figure, Axes]":
-    from matplotlib.figure import Figure
-
+def _axes(width: float, height: float) -> tuple[Figure, Axes]:
     figure = Figure(figsize=(width, height), layout="constrained")
     return figure, figure.subplots()
 
 
-def _inline(figure: "Figure", label: str, points: Sequence[Point]) -> str:
+def _inline(figure: Figure, label: str, points: Sequence[Point]) -> str:
     """The figure as an SVG element of the page, its points as links."""
-    from matplotlib import rc_context
-    from matplotlib.backends.backend_svg import FigureCanvasSVG
-
     buffer = io.BytesIO()
     with rc_context({"svg.hashsalt": label}):
         # Once, where `savefig` draws twice to the same end.
@@ -216,9 +206,6 @@ def _ids(text: str, before: str, after: str) -> list[str]:
 
 def colour(value: float, low: float, high: float) -> tuple[str, str]:
     """The colour of a heat map's cell, logarithmic, and the one that can be read on it."""
-    from matplotlib import colormaps
-    from matplotlib.colors import to_hex
-
     share = np.log(value / low) / np.log(high / low) if high > low > 0 else 0.0
     red, green, blue, _ = colormaps["viridis"](share)
     # Relative luminance (WCAG 2): black has the better contrast from 0.18 on.

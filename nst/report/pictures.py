@@ -1,12 +1,19 @@
 """Pictures as the page carries them: inside itself, small, beside a link to the full one."""
 
 import base64
+import functools
 import io
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Literal
 
 from PIL import Image
 
+from nst.engine import images
+from nst.report.numbers import number
+from nst.report.run import Run, existing
+from nst.report.texts import label
 from nst.studies.figures import webp
 
 LONGEST = 192
@@ -14,6 +21,9 @@ LONGEST = 192
 
 MOST_FRAMES = 60
 """Of a film that has more, every so many are shown."""
+
+Row = Mapping[Any, Any]
+"""A run, by column."""
 
 _MIME = {".webp": "image/webp", ".png": "image/png", ".gif": "image/gif"}
 
@@ -68,6 +78,47 @@ def frames(path: Path) -> dict[int, Picture]:
             film.seek(index)
             shown[index] = thumbnail(film.convert("RGB"), max(film.size))
     return shown
+
+
+def result(run: Run, href: str) -> Picture:
+    """A job's picture, small; `href` as in a study's table of runs.
+
+    Raises:
+        ReportError: it is missing.
+    """
+    return thumbnail(images.read(existing(run.reports / href, Path(href).parts[0])))
+
+
+def shown(
+    run: Run,
+    row: Row,
+    title: str,
+    alt: str,
+    *metrics: str,
+    key: str = "",
+    marked: bool = False,
+    picture: Picture | None = None,
+) -> Shown:
+    """A job's picture with these of its numbers; `picture` instead of its own."""
+    numbers = tuple((label(name).title, number(row[name])) for name in metrics)
+    return Shown(picture or result(run, row["href"]), alt, title, numbers, row["href"], key, marked)
+
+
+def original(data: Path, kind: Literal["content", "style"], name: str, title: str = "") -> Shown:
+    """One of the pictures that were studied, under a title."""
+    path = images.find(data / kind, name)
+    return Shown(_small(path, path.stat().st_mtime_ns), f"The {kind} picture, {name}.", title or f"{kind}: {name}")
+
+
+def pair(data: Path, content: str, style: str) -> list[Shown]:
+    """The two pictures that a transfer was made of."""
+    return [original(data, "content", content), original(data, "style", style)]
+
+
+@functools.lru_cache(maxsize=32)
+def _small(path: Path, _modified: int) -> Picture:
+    """An original's picture: it is shown in several places, and is large to read."""
+    return thumbnail(images.read(path))
 
 
 def _uri(content: bytes, mime: str) -> str:

@@ -29,16 +29,17 @@ def run(counts: Sequence[int], data: Path, folder: Path) -> None:
     """Runs as many jobs as the last of `counts`, and prints a row when as many as each have ended."""
     where = settings.Settings(cache=str(folder / "jobs"), workers=WORKERS, cluster="local", dask_address=None)
     with services.services(where, WORKERS) as running:
-        from flows import fanout
+        from flows import fanout, health
         from flows.store import Store
         from nst.engine.machine import key
 
-        machine, _ = fanout.find_workers(running.client, where)
+        machine, _ = health.find_workers(running.client, where)
         job, inputs = small_job(data)
         jobs = [dataclasses.replace(job, seed=seed) for seed in range(counts[-1])]
         orders = [[fanout.Order(each, inputs, key(each, inputs, machine, alone=False)) for each in jobs]]
         running.wait_for_api(where)
-        fan_out = fanout.FanOut(running.client, machine, Store(where.cache), where, alone=False)
+        watch = health.Watch(running.client, machine, where)
+        fan_out = fanout.FanOut(running.client, machine, Store(where.cache), where, False, watch)
         ended: list[float] = []
         began = time.monotonic()
 

@@ -5,15 +5,12 @@ Prefect is not needed on the workers, nor is the store: results come back here a
 
 import itertools
 import queue
-import sys
 import threading
-import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import CancelledError
 from contextlib import suppress
 from dataclasses import dataclass, field
-from importlib import metadata
 from typing import Any
 
 import httpx
@@ -26,23 +23,18 @@ from prefect.futures import PrefectFuture
 from prefect.logging.handlers import APILogWorker
 from prefect.task_runners import ThreadPoolTaskRunner
 from prefect.tasks import Task
-from tqdm import tqdm
 
 from flows import worker
-from flows.processes import ClusterError
-from flows.services import Health, health
+from flows.health import PATIENCE, Watch
+from flows.processes import RUN_AGAIN, ClusterError
 from flows.settings import GPU_BATCH, Settings
 from flows.store import Store
 from nst.engine import batches
 from nst.engine.inputs import Inputs
 from nst.engine.jobs import Job
-from nst.engine.machine import Machine, engine_digest
+from nst.engine.machine import Machine
 from nst.engine.results import Result
 
-PATIENCE = 10.0
-"""Seconds between two looks at Prefect's API and at the workers."""
-
-_AGAIN = "run the command again; finished jobs are kept"
 _KILLED = "its worker died each time it was tried (out of memory?)"
 
 
@@ -93,61 +85,7 @@ def run_flow(study: str, body: Callable[[], None], most: int) -> None:
         APILogWorker.drain_all(timeout=PATIENCE)  # the server may be ours, and about to end
     except httpx.HTTPError as error:
         what = "is busy" if isinstance(error, httpx.HTTPStatusError | httpx.TimeoutException) else "has ended"
-        raise ClusterError(f"Prefect's API {what} ({' '.join(str(error).split())}): {_AGAIN}") from None
-
-
-def find_workers(client: Client, settings: Settings) -> tuple[Machine, list[str]]:
-    """The kind of machine that results are stored under, and the workers that are of it.
-
-    Workers with other code or another torch than ours are refused.  Of several kinds of machine it is the one that most
-    of the others are of; those of another kind are refused too.
-
-    Raises:
-        ClusterError: no worker that can be used comes in time.
-    """
-    deadline = time.monotonic() + settings.cluster_timeout
-    while True:
-        found = _machines(client)
-        usable = Counter(kind for kind in found.values() if isinstance(kind, Machine) and not _refusal(kind, None))
-        if usable:
-            kind = max(usable, key=lambda kind: (usable[kind], str(kind)))
-            return kind, sorted(address for address, other in found.items() if other == kind)
-        if time.monotonic() > deadline:
-            refused = "; ".join(f"{address} is refused: {_refusal(kind, None)}" for address, kind in found.items())
-            raise ClusterError(
-                f"no worker that can be used came within {settings.cluster_timeout:.0f} s (NST_CLUSTER_TIMEOUT)"
-                + (f": {refused}" if refused else "")
-            )
-        time.sleep(0.1)
-
-
-def _machines(client: Client) -> dict[str, Machine | str]:
-    """What each worker of the cluster is."""
-    try:
-        workers = client.scheduler_info(n_workers=-1)["workers"]
-    except (OSError, TimeoutError) as error:
-        raise ClusterError(f"the Dask cluster has ended ({error}): {_AGAIN}") from None
-    return {address: worker.machine_of(about.get("resources", {})) for address, about in workers.items()}
-
-
-def _refusal(kind: Machine | str, wanted: Machine | None) -> str:
-    """Why a worker gets no jobs, or "" if it gets some.
-
-    Args:
-        wanted: the kind of machine that results are stored under, once that is known.
-    """
-    if isinstance(kind, str):
-        return kind
-    if kind.engine != engine_digest():
-        return (
-            f"its code is not this checkout's ({kind.engine[:8]}, not {engine_digest()[:8]}): restart it with the same"
-        )
-    ours = metadata.version("torch")  # without the "+cu130" that says what it was built for
-    if kind.torch.partition("+")[0] != ours.partition("+")[0]:
-        return f"its torch is {kind.torch}, not {ours}: install the same"
-    if wanted is not None and kind != wanted:
-        return f"it is {kind}, and results are stored for {wanted}"
-    return ""
+        raise ClusterError(f"Prefect's API {what} ({' '.join(str(error).split())}): {RUN_AGAIN}") from None
 
 
 @dataclass
@@ -160,6 +98,7 @@ class FanOut:
     settings: Settings
     alone: bool
     """Jobs are timed: one at a time, on the same worker while it lives, after a warm-up."""
+    watch: Watch
     _running: dict[int, Batch] = field(default_factory=dict)
     """The batches in flight, by number."""
     _ended: "queue.SimpleQueue[tuple[int, PrefectFuture[Any]]]" = field(default_factory=queue.SimpleQueue)
@@ -168,8 +107,6 @@ class FanOut:
     _tried_alone: set[Batch] = field(default_factory=set)
     _failed_on: dict[int, set[str]] = field(default_factory=dict)
     """Workers that a batch has failed on, by its number."""
-    _workers: list[str] = field(default_factory=list)
-    """Those of our kind, at the last look."""
     _stopped: threading.Event = field(default_factory=threading.Event)
 
     def run(self, missing: Callable[[], Sequence[Order]], threads: int) -> Generator[tuple[Order, Outcome], None, None]:
@@ -181,7 +118,6 @@ class FanOut:
             missing: returns the jobs that are wanted by now and that it has not returned before.
             threads: of the flow.  More jobs are asked for when one of them has nothing left to do.
         """
-        watch = _Watch(self)
         compute = self._task()
         numbers = itertools.count()
 
@@ -201,7 +137,7 @@ class FanOut:
                     submit(self._suspects.popleft())
                 if not self._running:
                     return
-                watch.look()
+                self.watch.look()
                 with suppress(queue.Empty):
                     number, future = self._ended.get(timeout=1.0)
                     outcomes = self._outcomes(future)  # before it is no longer running: it may be an error
@@ -257,8 +193,7 @@ class FanOut:
         """One batch, in a thread of the flow."""
         del title  # Prefect's name for it
         batch = self._running[number]
-        failed_on = self._failed_on.get(number, set())
-        preferred = self._workers[:1] if self.alone else [name for name in self._workers if name not in failed_on]
+        preferred = self._preferred(number)
         future = self.client.submit(
             worker.run_batch,
             [order.job for order in batch],
@@ -267,8 +202,8 @@ class FanOut:
             self.alone,
             pure=False,
             resources={worker.resource(self.machine): 1},
-            workers=preferred if preferred and (self.alone or failed_on) else None,
-            allow_other_workers=bool(preferred and (self.alone or failed_on)),
+            workers=preferred or None,
+            allow_other_workers=bool(preferred),
         )
         results = self._result(future)
         if isinstance(results, worker.Failed):
@@ -277,6 +212,13 @@ class FanOut:
         for order, result in zip(batch, results, strict=True):
             self.store.save(order.key, result)
         return results
+
+    def _preferred(self, number: int) -> list[str]:
+        """Workers to try first: always the same one for timed jobs, others than before for what failed."""
+        if self.alone:
+            return self.watch.workers[:1]
+        failed_on = self._failed_on.get(number, set())
+        return [name for name in self.watch.workers if name not in failed_on] if failed_on else []
 
     def _result(self, future: Any) -> "list[Result] | worker.Failed":
         """What the batch returned.  No wait is without a limit: a worker may die when it is done, with the result."""
@@ -290,7 +232,7 @@ class FanOut:
                     continue
                 except CancelledError:
                     break
-        raise ClusterError(f"the Dask cluster has ended: {_AGAIN}")
+        raise ClusterError(f"the Dask cluster has ended: {RUN_AGAIN}")
 
     def _outcomes(self, future: "PrefectFuture[Any]") -> "list[Result] | Failure":
         try:
@@ -321,51 +263,3 @@ def _describe(result: Result) -> str:
     """One line for the log."""
     where = result.environment
     return f"{result.timing.seconds:.1f} s on {where.device} in {where.precision}, worker {where.worker}"
-
-
-class _Watch:
-    """Looks from time to time whether all that jobs need still runs."""
-
-    def __init__(self, fan_out: FanOut) -> None:
-        self._fan_out = fan_out
-        self._settings = fan_out.settings
-        self._looked = self._answered = self._manned = time.monotonic()
-        self._refused: set[str] = set()
-        self._look_at_workers()
-
-    def look(self) -> None:
-        """Looks, unless that was a moment ago.
-
-        Raises:
-            ClusterError: Prefect's API has ended, or has been busy for long, or all workers have been gone for long.
-        """
-        if time.monotonic() - self._looked < PATIENCE:
-            return
-        self._look_at_api()
-        self._look_at_workers()
-        self._looked = time.monotonic()
-
-    def _look_at_api(self) -> None:
-        """Jobs do not wait for the API, so one that is busy is borne; one that has ended is an error at once."""
-        found = health()
-        if found is Health.GONE:
-            found = health()  # a connection may break
-        if found is Health.GONE:
-            raise ClusterError(f"Prefect's API has ended: {_AGAIN}")
-        if found is Health.GOOD:
-            self._answered = time.monotonic()
-        elif (silent := time.monotonic() - self._answered) > self._settings.server_timeout:
-            raise ClusterError(f"Prefect's API has been busy for {silent:.0f} s (NST_SERVER_TIMEOUT): {_AGAIN}")
-
-    def _look_at_workers(self) -> None:
-        """Refuses those of another kind, by name, once."""
-        found = _machines(self._fan_out.client)
-        self._fan_out._workers = sorted(name for name, kind in found.items() if kind == self._fan_out.machine)
-        for name in sorted(found.keys() - self._refused):
-            if why := _refusal(found[name], self._fan_out.machine):
-                self._refused.add(name)
-                tqdm.write(f"worker {name} is refused: {why}", file=sys.stderr)  # a line of its own beside the bar
-        if self._fan_out._workers:
-            self._manned = time.monotonic()
-        elif (lonely := time.monotonic() - self._manned) > self._settings.cluster_timeout:
-            raise ClusterError(f"no worker has been left for {lonely:.0f} s: {_AGAIN}")

@@ -33,6 +33,9 @@ WRONG_INPUT = 2
 INTERRUPTED = 130
 TERMINATED = 143
 
+RUN_AGAIN = "run the command again; finished jobs are kept"
+"""What to do after an error of what jobs run on."""
+
 _SHELLS = frozenset({"sh", "bash", "dash", "zsh", "ksh", "fish"})
 _PR_SET_PDEATHSIG = 1
 _GRACE = 10.0

@@ -16,12 +16,12 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
-from enum import Enum
 from multiprocessing import forkserver
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flows import processes
+from flows import health, processes
+from flows.health import Health
 from flows.processes import ClusterError
 from flows.settings import HOME, ROOT, SUPERVISOR, Settings, gpus
 
@@ -68,7 +68,7 @@ class Services:
         """
         if self.server:
             self.server.wait(settings.server_timeout)
-        elif not any(health() is Health.GOOD for _ in range(2)):
+        elif not any(health.of_api() is Health.GOOD for _ in range(2)):
             raise ClusterError(f"Prefect's API at {os.environ[API]} does not answer; unset {API} to have one started")
 
 
@@ -118,28 +118,6 @@ def _from_supervisor(settings: Settings) -> dict[str, str]:
 
 
 # ── Prefect ───────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-class Health(Enum):
-    """How Prefect's API is."""
-
-    GOOD = "good"
-    BUSY = "busy"
-    """It does not answer in time, or says that it cannot (503)."""
-    GONE = "gone"
-
-
-def health() -> Health:
-    """How the API is that ``PREFECT_API_URL`` names, asked with the certificates that Prefect is set to use."""
-    import httpx
-    from prefect.client.orchestration import get_client
-
-    with get_client(sync_client=True) as client:
-        error = client.api_healthcheck()
-    if error is None:
-        return Health.GOOD
-    busy = isinstance(error, httpx.TimeoutException | httpx.HTTPStatusError)
-    return Health.BUSY if busy else Health.GONE
 
 
 @dataclass(frozen=True)

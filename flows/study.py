@@ -130,14 +130,15 @@ def run_study(arguments: Arguments, where: settings.Settings) -> None:
     workers = 1 if study.ALONE else where.own_workers
     with processes.lock(f"{arguments.study} of {arguments.reports.resolve()}"):
         with services.services(where, workers) as running:
-            from flows import fanout
+            from flows import fanout, health
 
-            machine, names = fanout.find_workers(running.client, where)
+            machine, names = health.find_workers(running.client, where)
             collection = Collection(study, wanted, arguments.data, store, where.threads, machine)
             orders = collection.missing()
             if orders:
                 running.wait_for_api(where)
-                fan_out = fanout.FanOut(running.client, machine, store, where, study.ALONE)
+                watch = health.Watch(running.client, machine, where)
+                fan_out = fanout.FanOut(running.client, machine, store, where, study.ALONE, watch)
                 # One batch runs on each worker and one waits there.  NST_WORKERS may still come.
                 threads = 1 if study.ALONE else 2 * max(len(names), where.workers or 1)
                 _run_jobs(arguments, collection, orders, fan_out, threads)

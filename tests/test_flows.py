@@ -17,7 +17,7 @@ import torch
 from engine_support import make_job
 from flows_support import ROOT, alive, family, make_result, wait_for
 
-from flows import processes, services, settings, study, worker
+from flows import health, processes, services, settings, study, worker
 from flows.processes import ClusterError
 from flows.store import Store
 from nst import params, studies
@@ -323,7 +323,7 @@ class TestBatches:
 
         def batches(orders: list[fanout.Order]) -> list[list[str]]:
             where = settings.Settings(batch=2)
-            fan_out = fanout.FanOut(None, machine(), Store("memory://nothing"), where, alone=False)
+            fan_out = fanout.FanOut(None, machine(), Store("memory://nothing"), where, alone=False, watch=None)
             return [[order.key for order in batch] for batch in fan_out._group(orders)]
 
         found = batches(orders)
@@ -376,19 +376,19 @@ class TestHealth:
             yield server
             server.shutdown()
 
-    def health(self, port: int) -> services.Health:
+    def found(self, port: int) -> health.Health:
         from prefect.settings import PREFECT_API_REQUEST_TIMEOUT, PREFECT_API_URL, temporary_settings
 
         changes = {PREFECT_API_URL: f"http://127.0.0.1:{port}/api", PREFECT_API_REQUEST_TIMEOUT: 2.0}
         with temporary_settings(changes):
-            return services.health()
+            return health.of_api()
 
     def test_of_what_answers(self, server: ThreadingHTTPServer) -> None:
-        assert self.health(server.server_port) is services.Health.GOOD
+        assert self.found(server.server_port) is health.Health.GOOD
         server.status = 503  # type: ignore[attr-defined]
-        assert self.health(server.server_port) is services.Health.BUSY
+        assert self.found(server.server_port) is health.Health.BUSY
         server.status, server.delay = 200, 4.0  # type: ignore[attr-defined]
-        assert self.health(server.server_port) is services.Health.BUSY
+        assert self.found(server.server_port) is health.Health.BUSY
 
     def test_of_what_does_not(self) -> None:
-        assert self.health(services.free_port()) is services.Health.GONE
+        assert self.found(services.free_port()) is health.Health.GONE

@@ -96,7 +96,7 @@ def test_reading_parameters_and_asking_for_jobs_does_not_load_torch() -> None:
 import sys
 from pathlib import Path
 from nst import params, studies
-from nst.engine import results, run, weights
+from nst.engine import batches, inputs, machine, results, weights
 from nst.studies import tables
 wanted = params.load(Path("params.yaml"))
 assert len(studies.load("transfer").jobs(wanted, {})) == 176

@@ -34,7 +34,7 @@ def make_result(job: Job, loss: float = 2.0) -> Result:
         losses=(loss, 1.0),
         quality=Quality(0.5, 0.25, 0.2, 0.1, 12.0, 0.5, 1.0),
         timing=Timing(1.5, 0.0, 1.75, 0.25, 2, 2, 100.0, (0.0, 1.5)),
-        environment=Environment("cpu", "float32", 1, "2.14.1", "0" * 64, "here"),
+        environment=Environment("cpu", "float32", "plain", 1, "2.14.1", "0" * 64, "here"),
     )
 
 

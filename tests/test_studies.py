@@ -417,7 +417,7 @@ class TestPureLibrary:
     def test_reading_parameters_and_asking_for_jobs_does_not_load_torch(self) -> None:
         """Importing it takes seconds, which a command that finds nothing to do must not cost."""
         code = (
-            "import sys; from pathlib import Path; from nst import params, studies; from nst.engine import results, run, weights; from nst.studies import tables\n"
+            "import sys; from pathlib import Path; from nst import params, studies; from nst.engine import inputs, machine, results, weights; from nst.studies import tables\n"
             "wanted = params.load(Path('params.yaml'))\n"
             "assert len(studies.load('transfer').jobs(wanted, {})) == 176\n"
             "print(sorted({'torch', 'torchvision', 'torchmetrics', 'matplotlib'} & set(sys.modules)))"

@@ -16,7 +16,8 @@ ROUNDS = 8
 
 def measure(say: Callable[[str], None]) -> Section:
     """All batch sizes, taking turns, with one thread and with all cores."""
-    from nst.engine.run import platform, run_jobs
+    from nst.engine.machine import machine
+    from nst.engine.run import run_jobs
 
     job, inputs = steps.prepare(SIZE, "auto", ITERATIONS)
     rows: list[tuple[Cell, ...]] = []
@@ -31,5 +32,5 @@ def measure(say: Callable[[str], None]) -> Section:
             milliseconds = Spread.of(1000 * seconds for seconds in found[1:])
             rows.append((count, threads, milliseconds, Spread.of(1 / seconds for seconds in found[1:])))
     columns = ("jobs at once", "threads", "ms an iteration of one", "iterations a second")
-    notes = (f"{SIZE}×{SIZE} px, {platform().precision}, to {steps.DEEPEST}: a job's share of a batch's iteration.",)
+    notes = (f"{SIZE}×{SIZE} px, {machine().precision}, to {steps.DEEPEST}: a job's share of a batch's iteration.",)
     return Section("Batching", columns, tuple(rows), notes=notes)

@@ -91,9 +91,9 @@ def measure(say: Callable[[str], None]) -> Section:
     Raises:
         FailedError: a job ended before its last step.
     """
-    from nst.engine.run import platform
+    from nst.engine.machine import machine
 
-    fast: Precision = platform().precision  # type: ignore[assignment]
+    fast: Precision = machine().precision  # type: ignore[assignment]
     rows: list[tuple[Cell, ...]] = []
     targets: list[Target] = []
     for size, rounds in ROUNDS.items():
@@ -163,7 +163,7 @@ def _compare(size: int, threads: int, precision: "Precision", rounds: int, *, pl
     from nst.engine.optimize import synchronize
 
     job, inputs = prepare(size, precision, iterations=(1 + rounds) * (1 + STEPS[precision]) + 1)
-    device = torch.device(run.platform().device)
+    device = run.torch_device()
     content, style = (
         metrics.as_tensor(from_png(png)).to(device) for png in (inputs.content, inputs.style) if png is not None
     )
@@ -178,7 +178,7 @@ def _compare(size: int, threads: int, precision: "Precision", rounds: int, *, pl
             f"a job of {job.iterations} steps took fewer, so steps cannot be timed: see {__name__}.prepare"
         )
     times = {name: found[1:] for name, found in turns.times.items()}
-    return Comparison(run.platform(precision).precision, tuple(turns.others), times)
+    return Comparison(precision, tuple(turns.others), times)
 
 
 def prepare(size: int, precision: "Precision", iterations: int) -> "tuple[Job, Inputs]":

@@ -14,12 +14,14 @@ from nst.errors import CapacityError
 RUN = """
 import re, sys
 from pathlib import Path
-from nst.engine import images, malloc, memory, run
+from nst.engine import images, malloc, memory
+from nst.engine.inputs import inputs
+from nst.engine.run import run_job
 from engine_support import make_job
 malloc.keep_freed_memory()
 job = make_job(size=int(sys.argv[1]), precision=sys.argv[2], iterations=3)
-given = run.inputs(job, Path("data"))
-run.run_job(job, given, threads=1, pixel_metrics=False)
+given = inputs(job, Path("data"))
+run_job(job, given, threads=1, pixel_metrics=False)
 # Not ru_maxrss, which a process has from the one that started it.
 peak = 1024 * int(re.search(r"VmHWM:\\s*(\\d+) kB", Path("/proc/self/status").read_text())[1])
 width, height = images.from_png(given.shape).size
@@ -47,16 +49,8 @@ def test_what_needs_more() -> None:
     least = memory.estimate(job, 512, 512, "bfloat16")
     assert memory.estimate(job, 512, 1024, "bfloat16") > least
     assert memory.estimate(job, 512, 512, "float32") > least
-    assert memory.estimate(job, 512, 512, "bfloat16", batch=2) > least
     assert memory.estimate(make_job(optimizer="lbfgs"), 512, 512, "bfloat16") > least
     assert memory.estimate(make_job(init="adain"), 512, 512, "bfloat16") > least
-
-
-def test_a_batch_is_as_large_as_fits() -> None:
-    job = make_job()
-    of_four, of_five = (memory.estimate(job, 512, 512, "bfloat16", batch) for batch in (4, 5))
-    for free, batch in ((0.0, 1), (of_four, 4), ((of_four + of_five) / 2, 4), (of_five, 5), (1e12, 16)):
-        assert memory.fitting(job, 512, 512, "bfloat16", free, most=16) == batch
 
 
 def test_the_size_that_is_named_fits_and_the_next_does_not() -> None:

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from nst.engine.parametrize import Fourier, Parametrization, Pixels, Sigmoid, _Cut
+from nst.engine.parametrize import Fourier, Parametrization, Pixels, Sigmoid, _Clamp
 
 SIDES = st.integers(2, 40)
 SEEDS = st.integers(0, 2**32)
@@ -114,7 +114,7 @@ class TestFourier:
 
     def test_a_pixel_out_of_gamut_can_come_back_but_go_no_further(self) -> None:
         values = torch.tensor([-0.5, -0.5, 0.5, 1.5, 1.5], requires_grad=True)
-        pixels = _Cut.apply(values)
+        pixels = _Clamp.apply(values)
         assert pixels.tolist() == [0.0, 0.0, 0.5, 1.0, 1.0]
         # A step goes against the gradient: -1 raises a value, +1 lowers it.
         pixels.backward(torch.tensor([-1.0, 1.0, 1.0, -1.0, 1.0]))

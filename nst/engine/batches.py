@@ -1,4 +1,4 @@
-"""Which jobs can run as one batch: those that one forward pass serves, step for step; and in which order jobs run."""
+"""Which jobs can run as one batch, as one forward pass a step can serve them all; and in which order jobs run."""
 
 from collections.abc import Callable, Hashable, Iterable
 from typing import TypeVar
@@ -16,7 +16,7 @@ def deepest_layer(job: Job) -> str:
 
 
 def kind(job: Job, picture: bytes) -> Hashable:
-    """What jobs of a batch have in common: the network up to its deepest layer, and how and how long it is used.
+    """What jobs of a batch have in common: the size, the network up to its deepest layer, and the optimizer's settings.
 
     Args:
         picture: the PNG file that the job's result has the size of.
@@ -28,7 +28,7 @@ def kind(job: Job, picture: bytes) -> Hashable:
 
 
 def by_kind(items: Iterable[T], kind: Callable[[T], Hashable]) -> list[T]:
-    """The items, those of a kind one after the other; the kinds, and the items of each, in the order they came."""
+    """The items grouped by kind; the kinds, and the items of each, in the order they came."""
     kinds: dict[Hashable, list[T]] = {}
     for item in items:
         kinds.setdefault(kind(item), []).append(item)
@@ -38,7 +38,7 @@ def by_kind(items: Iterable[T], kind: Callable[[T], Hashable]) -> list[T]:
 def cost(job: Job, picture: bytes) -> float:
     """Multiplications of a job's forward passes, at most: a measure of how long it takes beside other jobs.
 
-    A rough one: memory bounds the first layers, and L-BFGS takes more than one pass an iteration.
+    A rough one: the first layers are limited by memory, and L-BFGS takes more than one pass an iteration.
 
     Args:
         picture: as for `kind`.  Jobs of a kind cost the same.
@@ -48,9 +48,9 @@ def cost(job: Job, picture: bytes) -> float:
 
 
 def longest_first(items: Iterable[T], of: Callable[[T], tuple[Job, bytes]]) -> list[T]:
-    """The items, those of a kind one after the other, and the kinds that take longest first.
+    """The items grouped by kind, the kinds that take longest first: so no worker begins something long at the end.
 
-    So no worker begins something long when the others are about to end.  Otherwise the order stays.
+    Otherwise the order stays.
 
     Args:
         of: an item's job, and the picture as for `kind`.

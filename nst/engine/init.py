@@ -42,7 +42,7 @@ def adain(content: Tensor, style: Tensor, encoder: Encoder, decoder: tuple[Convo
     with torch.no_grad():
         features, target = (encoder(picture, [ADAIN_LAYER])[ADAIN_LAYER].float() for picture in (content, style))
         decoded = _decode(_match_statistics(features, target), decoder)
-        # conv4_1 is 1/8 of the picture, rounded down: bring odd sizes back to the content's.
+        # conv4_1 has 1/8 of the picture's size, rounded down: odd sizes are scaled back to the content's.
         if decoded.shape != content.shape:
             decoded = F.interpolate(decoded, size=content.shape[-2:], mode="bilinear", align_corners=False)
         return decoded.clamp(0, 1)
@@ -57,7 +57,7 @@ def _match_statistics(features: Tensor, target: Tensor) -> Tensor:
 
 
 def _decode(x: Tensor, decoder: tuple[Convolution, ...]) -> Tensor:
-    upsampled_after = (0, 4, 6)  # mirrors the poolings before conv4_1
+    upsampled_after = (0, 4, 6)  # as the encoder pools before conv4_1, in reverse order
     for index, convolution in enumerate(decoder):
         weight, bias = convolution.weight.to(x.device), convolution.bias.to(x.device)
         x = F.conv2d(F.pad(x, (1, 1, 1, 1), "reflect"), weight, bias)

@@ -43,15 +43,15 @@ def total_variation(pictures: Tensor) -> Tensor:
     """
     down = pictures[..., 1:, :] - pictures[..., :-1, :]
     across = pictures[..., 1:] - pictures[..., :-1]
-    # Row by row first: threads share out whole rows, so that no sum depends on how many pictures there are.
+    # Row by row first: threads get whole rows, so that no sum depends on the number of pictures.
     return down.square().mean(-1).mean((1, 2)) + across.square().mean(-1).mean((1, 2))
 
 
 class _GramDistance(torch.autograd.Function):
     """|XᵀX / N − A|² / |A|² (B,) of X (B, N, C) and A (B, C, C), with the gradient 4 X (XᵀX / N − A) / (N |A|²).
 
-    Gatys et al. (2016), eq. 6.  Autograd would take XᵀX's two factors apart: two products, one of them transposed, a
-    slow sum of different layouts, and several passes over C × C numbers.
+    Gatys et al. (2016), eq. 6.  Autograd would differentiate by each of XᵀX's two factors: two products, one of them
+    transposed, a slow sum of different layouts, and several passes over C × C numbers.
     """
 
     @staticmethod
@@ -69,7 +69,7 @@ class _GramDistance(torch.autograd.Function):
 
 
 def _products(a: Tensor, b: Tensor) -> Tensor:
-    """a[i] @ b[i].  On CPUs one by one, as threads would share sums out otherwise in a batch of another size."""
+    """a[i] @ b[i].  On CPUs one by one: in a batch, threads would split the sums by the batch's size."""
     if a.device.type == "cpu" and len(a) > 1:
         return torch.cat([torch.bmm(a[i : i + 1], b[i : i + 1]) for i in range(len(a))])
     return torch.bmm(a, b)

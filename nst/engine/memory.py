@@ -10,7 +10,7 @@ from nst.errors import CapacityError
 
 # Fitted to the peaks of processes of 64 to 1024 px (Linux, glibc, torch 2.14): within 10 %.
 _BASE = {"bfloat16": 0.75e9, "float32": 0.85e9}
-"""Bytes of torch, and of networks laid out."""
+"""Bytes of torch and of the networks."""
 _STEP = {"bfloat16": 1650, "float32": 2850}
 """Bytes for each pixel, whatever the layers: the first two are the largest."""
 _METRICS = 0.93e9, 1000

@@ -15,11 +15,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from nst.engine import images
+from nst.engine import images, vgg
 from nst.engine.losses import content_loss, gram_distance, gram_matrix
 from nst.engine.style_metrics import colour_distance, projected, sliced_wasserstein
 from nst.engine.vgg import Encoder
-from nst.engine.weights import vgg19
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -99,7 +98,7 @@ def activations(picture: Tensor, layers: Collection[str], weights: str) -> dict[
 
 @functools.lru_cache(maxsize=1)
 def _encoder(weights: str, device: torch.device) -> Encoder:
-    return Encoder(vgg19(weights), device=device)
+    return vgg.load(weights, device=device)
 
 
 @functools.lru_cache(maxsize=8)

@@ -1,8 +1,8 @@
-"""What the optimiser turns: pixels, or Fourier coefficients.  All of them keep the picture in [0, 1].
+"""What the optimizer changes: pixels, or Fourier coefficients.  All of them keep the picture in [0, 1].
 
-* `Pixels`: the values themselves, cut to [0, 1] after every step (projected gradient).  For Adam.
-* `Sigmoid`: the pixel is sigmoid(v).  For L-BFGS, which would leave the gamut and whose curvature estimate a cut
-  would spoil.
+* `Pixels`: the values themselves, clamped to [0, 1] after every step (projected gradient).  For Adam.
+* `Sigmoid`: the pixel is sigmoid(v).  For L-BFGS, which would leave the gamut, and whose estimate of the curvature
+  clamping would spoil.
 * `Fourier`: the picture is the inverse FFT of coefficients × a scale that falls with frequency, with decorrelated
   colours (Olah, Mordvintsev & Schubert 2017, "Feature Visualization", Preconditioning).  Every scale of the picture
   then learns equally fast, and noise starts give clean pictures.
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 _MARGIN = 0.5 / 255
-"""How far pixels are kept from 0 and 1 before the sigmoid is inverted: half a step of 8 bits."""
+"""Distance that pixels are kept from 0 and 1 before the sigmoid is inverted: half a step of 8 bits."""
 
 
 class Parametrization(Protocol):
@@ -50,15 +50,14 @@ class Sigmoid:
         return torch.logit(pictures.clamp(_MARGIN, 1 - _MARGIN))
 
     def decode(self, variable: Tensor) -> Tensor:
-        # One by one: where vectors of the processor end, values are rounded otherwise, and a batch moves the ends.
-        return torch.stack([torch.sigmoid(values) for values in variable.unbind()])
+        return torch.sigmoid(variable)
 
     def project_(self, variable: Tensor) -> None:
         pass
 
 
-class _Cut(torch.autograd.Function):
-    """Cut to [0, 1], with the gradient of the identity except where it would lead further out (projected gradient)."""
+class _Clamp(torch.autograd.Function):
+    """Clamp to [0, 1], with the identity's gradient but where a step would lead further out (projected gradient)."""
 
     @staticmethod
     def forward(ctx: Any, values: Tensor) -> Tensor:
@@ -78,9 +77,9 @@ class Fourier:
 
     Two deviations from the paper, each measured at 192 px:
 
-    * Values are cut to [0, 1] (`_Cut`), where the paper has a sigmoid.  Near black and white a sigmoid hardly has a
+    * Values are clamped to [0, 1] (`_Clamp`); the paper has a sigmoid.  Near black and white a sigmoid hardly has a
       slope: areas that ran there in the first iterations stayed, and content reconstructions of conv1_1 were 8 dB
-      worse. `smooth=True` has the sigmoid, for L-BFGS, whose line search needs a slope that changes smoothly.
+      worse.  `smooth=True` has the sigmoid, for L-BFGS, whose line search needs a slope that changes smoothly.
     * The scale falls as frequency^-1.5, and is the same for all waves longer than 67 px; the paper's falls as
       1/frequency down to one wave a picture.  The steeper fall leaves less of the start's noise (2 dB at conv1_1 and
       conv2_2) and hardly a checkerboard.
@@ -111,10 +110,10 @@ class Fourier:
 
     def decode(self, variable: Tensor) -> Tensor:
         values = self.values(variable)
-        return Sigmoid().decode(values) if self._smooth else _Cut.apply(0.5 + values)
+        return Sigmoid().decode(values) if self._smooth else _Clamp.apply(0.5 + values)
 
     def values(self, variable: Tensor) -> Tensor:
-        """The pictures before they are brought into gamut, about 0: linear in the variable."""
+        """The pictures before they are brought into gamut, centred on 0: linear in the variable."""
         channels = torch.fft.irfft2(torch.view_as_complex(variable) * self._scale, s=self._size)
         return torch.einsum("ij,bjhw->bihw", self._colours, channels).contiguous()
 

@@ -1,4 +1,4 @@
-"""What a job yields, and how it is written down: plain JSON with the pictures inside, never a pickle."""
+"""What a job yields, and how it is stored: plain JSON with the pictures inside, never a pickle."""
 
 import base64
 import dataclasses
@@ -19,7 +19,7 @@ class Quality:
     content_distance: float | None
     style_distance: float | None
     sliced_wasserstein: float | None
-    """From the style, as `colour_distance`: neither is ever optimised."""
+    """From the style; like `colour_distance`, it is never optimised."""
     colour_distance: float | None
     psnr: float | None
     """Against the content picture, dB."""
@@ -42,19 +42,19 @@ class Timing:
     seconds: float
     """From the start picture (included) to the last iteration; reading weights and the metrics are not in it."""
     start_seconds: float
-    """Of these, making the start picture (AdaIN's forward pass)."""
+    """Of these, for making the start picture (AdaIN's forward pass)."""
     all_seconds: float
-    """With all else that was done for the job: what it aims at, a warm-up if it had one, its metrics."""
+    """With everything else that was done for the job: its targets, a warm-up if it had one, its metrics."""
     measuring_seconds: float
-    """Of these, the metrics: after the picture was made."""
+    """Of these, for the metrics."""
     iterations: int
     evaluations: int
     """Forward and backward passes; L-BFGS may need several in one iteration."""
     peak_memory_mb: float
     elapsed: tuple[float, ...]
-    """Seconds after which each entry of `Result.losses` was known."""
+    """Seconds after which each entry of `Result.losses` was computed."""
     batch: int = 1
-    """Jobs that ran together; each has its share of the time that they took."""
+    """How many jobs ran together; each has its share of the time that they took."""
 
     @property
     def seconds_per_iteration(self) -> float:
@@ -64,7 +64,7 @@ class Timing:
 
 @dataclass(frozen=True)
 class Environment:
-    """On what the job ran."""
+    """What the job ran on."""
 
     device: str
     precision: str

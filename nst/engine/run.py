@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from nst.engine import batches, images, init, metrics, targets, weights
+from nst.engine import batches, images, init, metrics, targets, vgg, weights
 from nst.engine.inputs import Inputs
 from nst.engine.jobs import Job
 from nst.engine.machine import machine, precision_of
@@ -62,7 +62,7 @@ def run_jobs(
         raise ValueError("the jobs of a batch must be of one kind: see nst.engine.batches.kind")
     torch.set_num_threads(default_threads() if threads is None else threads)
     began = time.perf_counter()
-    device = _device()
+    device = torch_device()
     objective, encoder = _objective(jobs, inputs, device)
     optimise = functools.partial(_optimise, jobs[0], inputs[0], objective)
     if warm_up:
@@ -111,8 +111,8 @@ def decode(tensor: Tensor) -> Image.Image:
     return Image.fromarray(array)
 
 
-def _device() -> torch.device:
-    """Ready for work that gives the same bytes every time."""
+def torch_device() -> torch.device:
+    """Where jobs run, set up so that the same work gives the same bytes every time."""
     if machine().device == "cpu":
         return torch.device("cpu")
     torch.backends.cudnn.allow_tf32 = False  # metrics are in float32, not nearly so
@@ -179,7 +179,7 @@ def _start(job: Job, content: Tensor | None, style: Tensor | None) -> Tensor:
 
 @functools.lru_cache(maxsize=1)
 def _adain_encoder(device: torch.device) -> Encoder:
-    return Encoder(weights.vgg19(weights.NORMALISED), init.ADAIN_LAYER, device=device, padding="reflect")
+    return vgg.load(weights.NORMALISED, init.ADAIN_LAYER, device=device, padding="reflect")
 
 
 def _recorder(

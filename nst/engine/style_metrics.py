@@ -1,6 +1,6 @@
-"""Two style metrics that no job optimises: what agrees with them was not won by fitting the Gram matrices alone.
+"""Two style metrics that no job optimises, so that they can confirm what the Gram matrices say.
 
-Both compare distributions and not places, as a style has none.  0 = same; lower is closer.
+Both compare distributions over all positions, as the Gram matrices do.  0 = same; lower is closer.
 """
 
 import functools
@@ -38,12 +38,12 @@ def sliced_wasserstein(features: Mapping[str, Tensor], targets: Mapping[str, Ten
 def projected(features: Tensor) -> Tensor:
     """Quantiles of activations (1, C, H, W) in fixed directions: (C, `QUANTILES`), on the CPU.
 
-    Each is the smallest value that the middle of its step of the distribution reaches: no value is made up between two.
+    Quantile i of n is the value of rank (i + ½) / n of the sorted ones, without interpolation.
     """
     channels = features.shape[1]
     values = _directions(channels).to(features) @ features[0].reshape(channels, -1)
     ordered = values.cpu().numpy()
-    ordered.sort(axis=-1)  # on a CPU 20 times as fast as torch, which keeps the places too
+    ordered.sort(axis=-1)  # on a CPU 20 times as fast as torch, which sorts indices too
     steps = np.arange(QUANTILES)
     return torch.from_numpy(ordered[:, (2 * steps + 1) * ordered.shape[-1] // (2 * QUANTILES)])
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from nst.engine import images, weights
+from nst.engine import images, vgg
 from nst.engine.jobs import Pooling
 from nst.engine.losses import gram_matrix
 from nst.engine.metrics import as_tensor
@@ -31,7 +31,7 @@ class Network(NamedTuple):
 def encoder(network: Network) -> Encoder:
     """Cached, as the next job mostly has the same."""
     source, pooling, dtype, device = network
-    return Encoder(weights.vgg19(source), pooling=pooling, dtype=dtype, device=device)
+    return vgg.load(source, pooling=pooling, dtype=dtype, device=device)
 
 
 @functools.lru_cache(maxsize=4)

@@ -1,16 +1,16 @@
 """VGG-19 as a feature extractor: 16 named layers, cut off at the deepest one needed, weights frozen."""
 
 from collections.abc import Collection
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from nst.engine import onednn
+from nst.engine import malloc, onednn
 from nst.engine.jobs import Pooling
 from nst.engine.layers import BLOCK_ENDS, LAYERS
-from nst.engine.weights import VGGWeights
+from nst.engine.weights import VGGWeights, vgg19
 
 Padding = Literal["zeros", "reflect"]
 Kernels = Literal["onednn", "plain"]
@@ -97,3 +97,10 @@ class Encoder:
         if self._padding == "reflect":
             return F.relu_(F.conv2d(F.pad(x, (1, 1, 1, 1), "reflect"), weight, bias))
         return F.relu_(F.conv2d(x, weight, bias, padding=1))
+
+
+def load(source: str, deepest: str = LAYERS[-1], **options: Any) -> Encoder:
+    """An `Encoder` with the weights that `source` names (see `nst.engine.weights.vgg19`), of which it keeps a copy."""
+    encoder = Encoder(vgg19(source), deepest, **options)
+    malloc.trim()
+    return encoder

@@ -73,7 +73,7 @@ def checksum(source: str) -> str:
 def vgg19(source: str = NORMALISED) -> VGGWeights:
     """VGG-19's weights from `source`: "normalised", "torchvision", or the path of a file in either's format.
 
-    They are read anew in each call: 80 MB, of which an encoder keeps nothing once it has laid out its own.
+    They are read anew in each call: 80 MB, of which an encoder keeps nothing, as it makes its own copies.
 
     Raises:
         WeightsError: the file is missing, altered, or not VGG-19.

@@ -114,7 +114,11 @@ def run(
     _check_memory(job, inputs)
     # PSNR and SSIM say something of a reconstruction alone, and their library takes two seconds to import.
     return run_job(
-        job, inputs, threads=options.threads, on_iteration=on_iteration, pixel_metrics=options.task == "reconstruct"
+        job,
+        inputs,
+        threads=options.threads,
+        on_iteration=on_iteration or (lambda _state: None),
+        pixel_metrics=options.task == "reconstruct",
     )
 
 

@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from engine_support import make_job
+from flows_support import make_result
 
 from benchmarks import __main__ as bench
 from benchmarks import machine, pairs, peer, plain, process, steps, study, table
@@ -20,7 +22,7 @@ from benchmarks.pairs import PAIRS
 from benchmarks.steps import BARE, FUSED, OURS, PLAIN, Comparison, Contender, Turns
 from benchmarks.study import FinishedJob, Run, Stage
 from benchmarks.table import Results, Section, Spread, Taken, Target
-from flows import cache
+from flows.store import Store
 from nst import params
 from nst.engine import metrics, run
 from nst.engine.images import from_png
@@ -228,13 +230,9 @@ def test_the_parts_of_a_run_add_up() -> None:
 
 
 def test_a_finished_job_is_read(tmp_path: Path) -> None:
-    cache.store(
-        cache.storage(str(tmp_path)),
-        "key",
-        {"timing": {"seconds": 2.5, "all_seconds": 2.75, "measuring_seconds": 0.125}},
-    )
-    path = tmp_path / cache.file_name("key")
-    assert study.finished_job(path) == FinishedJob(path.stat().st_mtime, 2.5, 2.75, 0.125)
+    Store(str(tmp_path)).save("key", make_result(make_job()))
+    path = tmp_path / "key.json"
+    assert study.finished_job(path) == FinishedJob(path.stat().st_mtime, 1.5, 1.75, 0.25)
 
 
 def test_one_window_is_changed_to_a_new_one(tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 Nothing here is part of what is studied; that is in ``params.yaml``.
 """
 
-import json
 import logging
 import os
 import re
@@ -83,14 +82,6 @@ class Settings(BaseSettings):
     def own_workers(self) -> int:
         """The number of worker processes of a cluster of our own."""
         return self.workers or len(gpus()) or cores()
-
-    def environment(self) -> dict[str, str]:
-        """The variables that say the same, for commands that run where ``.env`` is not."""
-        values = self.model_dump(exclude_defaults=True)
-        return {
-            f"NST_{name.upper()}": json.dumps(value) if isinstance(value, dict) else str(value)
-            for name, value in {**values, "cache": self.cache}.items()
-        }
 
 
 def cores() -> int:

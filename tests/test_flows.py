@@ -3,11 +3,13 @@
 import dataclasses
 import os
 import signal
+import ssl
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import ClassVar
@@ -160,14 +162,6 @@ class TestSettings:
         monkeypatch.setenv("NST_THREADS", "2")
         assert not set(self.keys(data)) & set(keys)
         assert {*self.OTHERS, "threads"} == set(settings.Settings.model_fields)
-
-    def test_says_the_same_to_commands_elsewhere(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        for name, value in {**self.OTHERS, "threads": "2"}.items():
-            monkeypatch.setenv(f"NST_{name.upper()}", value)
-        here = settings.load()
-        for name, value in here.environment().items():
-            monkeypatch.setenv(name, value)
-        assert settings.load() == here
 
     def test_an_experiment_in_a_copy_uses_the_checkouts_own_settings_and_store(self, tmp_path: Path) -> None:
         (tmp_path / ".env").write_text("NST_RETRIES=7\n")
@@ -392,3 +386,45 @@ class TestHealth:
 
     def test_of_what_does_not(self) -> None:
         assert self.found(services.free_port()) is health.Health.GONE
+
+    def test_of_one_behind_a_private_certificate(self, server: ThreadingHTTPServer, tmp_path: Path) -> None:
+        """Prefect's own setting names it."""
+        certificate, key = tmp_path / "certificate.pem", tmp_path / "key.pem"
+        make_certificate(certificate, key)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate, key)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        code = "from flows import settings; settings.prepare_environment()\n"
+        code += "from flows import health; print(health.of_api().name)"
+
+        def found(**more: str) -> str:
+            environment = {**os.environ, services.API: f"https://localhost:{server.server_port}/api", **more}
+            command = [sys.executable, "-c", code]
+            return subprocess.run(
+                command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True
+            ).stdout.strip()
+
+        assert found(PREFECT_API_SSL_CERT_FILE=str(certificate)) == "GOOD"
+        assert found() == "GONE"
+
+
+def make_certificate(certificate: Path, key: Path) -> None:
+    """Of localhost, signed by itself."""
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    private = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder(name, name, private.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(private, hashes.SHA256())
+    )
+    certificate.write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    options = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    key.write_bytes(private.private_bytes(serialization.Encoding.PEM, *options))

@@ -114,6 +114,14 @@ def test_fused_and_plain_kernels_do_the_same(
     assert relative_error(gradient(fused, photo, layers=TAPS), gradient(plain, photo, layers=TAPS)) < close
 
 
+@pytest.mark.skipif(not onednn.available(torch.bfloat16), reason="this torch has no fused kernels")
+def test_no_number_decides_which_kernels_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two processes on one machine must not choose differently, so the choice may not hang on a result."""
+    convolve = onednn.FusedVGG.convolve
+    monkeypatch.setattr(onednn.FusedVGG, "convolve", lambda *args: convolve(*args) * torch.nan)
+    assert onednn.available.__wrapped__(torch.bfloat16)
+
+
 def test_fused_kernels_are_for_zero_padding_on_cpus(weights: VGGWeights) -> None:
     assert Encoder(weights, "conv1_1", padding="reflect").kernels == "plain"
     assert Encoder(weights, "conv1_1", dtype=torch.float64).kernels == "plain"

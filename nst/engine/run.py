@@ -84,16 +84,8 @@ def run_jobs(
             job, saved, inputs[number], objective, number=number, device=device, pixel_metrics=pixel_metrics
         )
         ended = time.perf_counter()
-        timing = Timing(
-            seconds=start_seconds[number] + outcome.seconds,
-            start_seconds=start_seconds[number],
-            all_seconds=shared + ended - began,
-            measuring_seconds=ended - made,
-            iterations=len(outcome.losses),
-            evaluations=outcome.evaluations,
-            peak_memory_mb=_peak_memory_mb(device),
-            elapsed=tuple(start_seconds[number] + seconds for seconds in outcome.elapsed),
-            batch=len(jobs),
+        timing = _timing(
+            outcome, start_seconds[number], everything=shared + ended - began, measuring=ended - made, batch=len(jobs)
         )
         results.append(Result(job, png, tuple(frames[number]), outcome.losses, quality, timing, environment))
     return results
@@ -234,10 +226,25 @@ def _tensor(png: bytes, device: torch.device) -> Tensor:
     return as_tensor(images.from_png(png)).to(device)
 
 
-def _peak_memory_mb(device: torch.device) -> float:
-    """Of the GPU, or the resident peak of this process."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device) / 2**20
+def _timing(outcome: Outcome, start: float, *, everything: float, measuring: float, batch: int) -> Timing:
+    """Of a job in a batch of that size; the other arguments are seconds."""
+    return Timing(
+        seconds=start + outcome.seconds,
+        start_seconds=start,
+        all_seconds=everything,
+        measuring_seconds=measuring,
+        iterations=len(outcome.losses),
+        evaluations=outcome.evaluations,
+        peak_memory_mb=_peak_memory_mb(),
+        elapsed=tuple(start + seconds for seconds in outcome.elapsed),
+        batch=batch,
+    )
+
+
+def _peak_memory_mb() -> float:
+    """Of the GPU since the batch began, or of this process, resident, since it began."""
+    if machine().device != "cpu":
+        return torch.cuda.max_memory_allocated() / 2**20
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20
 

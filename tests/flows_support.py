@@ -227,7 +227,8 @@ class HandMade:
 @contextmanager
 def hand_made_cluster(folder: Path, workers: int, *options: str, **more: str) -> Iterator[HandMade]:
     """`dask scheduler` and `dask worker` on 127.0.0.1; they know nothing of the checkout that will use them."""
-    environment = {**_inherited(), "PREFECT_HOME": str(folder / "prefect"), **more}
+    code = {"PYTHONPATH": str(ROOT)}  # that of the tests, whichever checkout is installed
+    environment = {**_inherited(), **code, **more}
     file = folder / "scheduler.json"
     dask = [sys.executable, "-m", "dask"]
 

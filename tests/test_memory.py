@@ -79,9 +79,9 @@ def test_the_command_says_it_before_it_starts(
         ["transfer", *pictures, "-o", str(tmp_path / "out.png"), "--size", "2048", "--precision", "float32"]
     )
     assert code == 2
-    told = capsys.readouterr().err
-    assert told.startswith("error: a transfer at 2048 px needs about ")
-    assert told.endswith(" GB of memory and 1.0 GB are free: use --size 256 or less\n")
+    said = capsys.readouterr().err
+    assert said.startswith("error: a transfer at 2048 px needs about ")
+    assert said.endswith(" GB of memory and 1.0 GB are free: use --size 256 or less\n")
     assert not (tmp_path / "out.png").exists()
 
 

@@ -194,16 +194,16 @@ class TestBookkeeping:
 
     @pytest.mark.parametrize("parametrization", [Pixels(), Sigmoid(), Fourier(8, 10)], ids=lambda p: type(p).__name__)
     def test_a_picture_that_was_asked_for_does_not_change_any_more(self, parametrization: Parametrization) -> None:
-        asked: list[Tensor] = []
+        seen: list[Tensor] = []
         copies: list[Tensor] = []
 
         def watch(state: State) -> None:
-            asked.append(state.picture())
-            copies.append(asked[-1].clone())
+            seen.append(state.picture())
+            copies.append(seen[-1].clone())
 
         minimize_one(distance, GREY, parametrization, iterations=3, on_iteration=watch)
-        assert all(torch.equal(a, b) for a, b in zip(asked, copies, strict=True))
-        assert not torch.equal(asked[0], asked[1])
+        assert all(torch.equal(a, b) for a, b in zip(seen, copies, strict=True))
+        assert not torch.equal(seen[0], seen[1])
 
     @pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
     def test_evaluations_are_counted_apart_from_iterations(self, optimizer: Optimizer) -> None:

@@ -155,6 +155,13 @@ class TestEveryFieldMatters:
             np.asarray(finished(weightless).losses), np.asarray(finished(without_style).losses), rtol=0.02
         )
 
+    def test_weights_are_not_rounded_to_the_precision_of_the_features(self) -> None:
+        whole, tenth = (
+            run(make_job("reconstruct", content_weight=weight, iterations=1, precision="bfloat16")).losses[0]
+            for weight in (1.0, 0.1)
+        )
+        assert tenth == pytest.approx(0.1 * whole, rel=1e-5)
+
     def test_a_large_total_variation_weight_smooths(self) -> None:
         def roughness(result: Result) -> float:
             return float(np.abs(np.diff(pixels(result.png).astype(float), axis=1)).mean())
@@ -165,7 +172,7 @@ class TestEveryFieldMatters:
 
 
 class TestResult:
-    """What is told about a finished job is about the picture that is saved."""
+    """What a result says is about the picture that is saved."""
 
     @pytest.mark.parametrize("task", ["transfer", "reconstruct", "synthesize"])
     def test_quality_is_that_of_the_saved_picture(self, task: str) -> None:
@@ -244,12 +251,12 @@ class TestResult:
         assert environment.kernels == ("onednn" if HERE.device == "cpu" else "plain")
 
     def test_threads_are_always_set(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        asked: list[int] = []
-        monkeypatch.setattr(torch, "set_num_threads", asked.append)
+        counts: list[int] = []
+        monkeypatch.setattr(torch, "set_num_threads", counts.append)
         job = make_job("reconstruct", iterations=1)
         for threads in (None, 1):
             run_job(job, inputs(job, DATA), threads=threads, pixel_metrics=False)
-        assert asked == [default_threads(), 1]
+        assert counts == [default_threads(), 1]
         assert 1 <= default_threads() <= (os.cpu_count() or 1)
 
     def test_falling_back_to_plain_kernels_is_seen(self, monkeypatch: pytest.MonkeyPatch) -> None:

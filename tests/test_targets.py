@@ -1,4 +1,4 @@
-"""What jobs aim at is what the network makes of their pictures, whatever was asked for before."""
+"""What jobs aim at is what the network makes of their pictures, whatever was computed before."""
 
 import pytest
 import torch

@@ -175,7 +175,7 @@ def test_odd_sizes_are_halved_rounding_down(
 
 
 def test_one_encoder_serves_pictures_of_different_sizes(weights: VGGWeights, photo: Tensor) -> None:
-    """Weights are laid out once; nothing of one size, or of an odd stride, may change another's result."""
+    """Weights are reordered once; nothing of one size, or of an odd stride, may change another's result."""
     encoder = Encoder(weights, "conv3_1", dtype=torch.bfloat16)
     tall = photo.transpose(2, 3).contiguous()
     for pictures in (photo, tall, photo, torch.cat([photo, photo.flip(3)])):

@@ -179,11 +179,11 @@ def test_vgg_19_with_a_bias_missing_is_refused(tmp_path: Path, weights: VGGWeigh
 
 def test_a_file_in_torchvisions_form(tmp_path: Path, weights: VGGWeights) -> None:
     # torchvision's file names its layers by their place and goes on with the classifier.
-    places = (0, 2, 5, 7, 10, 12, 14, 16, 19, 21, 23, 25, 28, 30, 32, 34)
+    numbers = (0, 2, 5, 7, 10, 12, 14, 16, 19, 21, 23, 25, 28, 30, 32, 34)
     state = {}
-    for place, convolution in zip(places, weights.convolutions, strict=True):
-        state[f"features.{place}.weight"] = convolution.weight
-        state[f"features.{place}.bias"] = convolution.bias
+    for number, convolution in zip(numbers, weights.convolutions, strict=True):
+        state[f"features.{number}.weight"] = convolution.weight
+        state[f"features.{number}.bias"] = convolution.bias
     state |= {"classifier.0.weight": torch.zeros(4, 4), "classifier.0.bias": torch.zeros(4)}
     path = tmp_path / "vgg19.pth"
     torch.save(state, path)

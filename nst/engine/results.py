@@ -84,7 +84,7 @@ class Result:
     png: bytes
     """The picture, 8 bit RGB."""
     frames: tuple[bytes, ...]
-    """Pictures of the process, first to last, when `Job.frames` asked for them."""
+    """Pictures of the process, first to last; as many as `Job.frames` says."""
     losses: tuple[float, ...]
     """losses[i] is the objective after i iterations; the start picture's is losses[0]."""
     quality: Quality

@@ -91,9 +91,13 @@ def key(job: Job, inputs: Inputs, machine: Machine, *, alone: bool, threads: int
 
 @functools.cache
 def engine_digest(folder: Path = Path(__file__).parent) -> str:
-    """SHA-256 of the engine's code; comments, docstrings and layout do not count."""
+    """SHA-256 of the engine's code; comments, docstrings and layout do not count.
+
+    Nor does jobs.py, so that a new option alone does not discard results: `Job.digest` stands for the job, and a stored
+    result is used for an equal job only.
+    """
     digest = hashlib.sha256()
-    for path in sorted(folder.glob("*.py")):
+    for path in sorted(set(folder.glob("*.py")) - {folder / "jobs.py"}):
         digest.update(f"{path.name}\n{_code(path.read_text(encoding='utf-8'))}\n".encode())
     return digest.hexdigest()
 

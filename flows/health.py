@@ -108,7 +108,7 @@ class Watch:
         self._client = client
         self._machine = machine
         self._settings = settings
-        self._looked = self._answered = self._manned = time.monotonic()
+        self._looked = self._answered = self._staffed = time.monotonic()
         self._refused: set[str] = set()
         self.workers: list[str] = []
         """Addresses of those that can be used, at the last look."""
@@ -147,6 +147,6 @@ class Watch:
                 self._refused.add(name)
                 tqdm.write(f"worker {name} is refused: {why}", file=sys.stderr)  # a line of its own beside the bar
         if self.workers:
-            self._manned = time.monotonic()
-        elif (lonely := time.monotonic() - self._manned) > self._settings.cluster_timeout:
+            self._staffed = time.monotonic()
+        elif (lonely := time.monotonic() - self._staffed) > self._settings.cluster_timeout:
             raise ClusterError(f"no worker has been left for {lonely:.0f} s: {RUN_AGAIN}")

@@ -9,12 +9,14 @@ import logging
 import multiprocessing
 import os
 import shutil
+import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing import forkserver
 from pathlib import Path
@@ -82,16 +84,16 @@ def services(settings: Settings, workers: int) -> Iterator[Services]:
     Raises:
         ClusterError: one of them cannot be started or does not answer.
     """
-    lent = _from_supervisor(settings)
+    shared = _from_supervisor(settings)
     with ExitStack() as stack:
-        server = start_prefect(stack, lent)
-        address = lent.get(DASK) or settings.dask_address or stack.enter_context(dask_cluster(settings, workers))
+        server = start_prefect(stack, shared)
+        address = shared.get(DASK) or settings.dask_address or stack.enter_context(dask_cluster(settings, workers))
         yield Services(stack.enter_context(_client(address, settings)), server)
 
 
-def start_prefect(stack: ExitStack, lent: Mapping[str, str]) -> "Server | None":
+def start_prefect(stack: ExitStack, shared: Mapping[str, str]) -> "Server | None":
     """Starts a temporary server where no API was given, and lets ``PREFECT_API_URL`` name the API there is."""
-    os.environ.update({API: lent[API]} if API in lent else {})
+    os.environ.update({API: shared[API]} if API in shared else {})
     if os.environ.get(API):
         return None
     server = stack.enter_context(prefect_server(free_port(), _TEMPORARY))
@@ -153,28 +155,26 @@ class Server:
 @contextmanager
 def prefect_server(port: int, options: dict[str, str]) -> Iterator[Server]:
     """A server on this port of the loopback device, with more environment variables; it ends with this process."""
-    home = Path(os.environ["PREFECT_HOME"])
-    home.mkdir(parents=True, exist_ok=True)
     page = f"http://127.0.0.1:{port}"
     environment = {**os.environ, **_SERVER, "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": page, **options}
     environment.pop(API, None)
     command = [sys.executable, "-m", "uvicorn", "--factory", "prefect.server.api.server:create_app"]
     command += ["--host", "127.0.0.1", "--port", str(port), "--log-level", "error", "--timeout-graceful-shutdown", "2"]
-    log = home / f"server-{port}.log"
-    with _database(home) as database, log.open("wb") as output:
-        process = processes.start(
-            command,
-            cwd=ROOT,
-            env={**environment, "PREFECT_API_DATABASE_CONNECTION_URL": f"sqlite+aiosqlite:///{database}"},
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            start_new_session=True,  # Ctrl-C is for us; the server is stopped when the flow has ended
-        )
+    with _database(Path(os.environ["PREFECT_HOME"])) as database:
+        log = database.with_name(f"{database.name}.log")
+        with log.open("wb") as output:
+            process = processes.start(
+                command,
+                cwd=ROOT,
+                env={**environment, "PREFECT_API_DATABASE_CONNECTION_URL": f"sqlite+aiosqlite:///{database}"},
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,  # Ctrl-C is for us; the server is stopped when the flow has ended
+            )
         print(f"Prefect's page: {page}", file=sys.stderr)
         try:
             yield Server(process, f"{page}/api", log)
-            log.unlink(missing_ok=True)
         finally:
             processes.stop(process)
 
@@ -182,16 +182,15 @@ def prefect_server(port: int, options: dict[str, str]) -> Iterator[Server]:
 @contextmanager
 def _database(home: Path) -> Iterator[Path]:
     """The database of this checkout's runs, or one of its own for a server that starts while another has that one."""
-    shared = home / "prefect.db"
-    with processes.lock_file(str(shared)).open("a+") as file:
+    home.mkdir(parents=True, exist_ok=True)
+    common = home / "prefect.db"
+    with processes.lock_file(str(common)).open("a+") as file:
         if processes.try_lock(file):
-            yield shared
+            yield common
             return
     own = home / f"prefect-{os.getpid()}.db"
-    if shared.exists():  # laid out already, which takes a new one seconds
-        import sqlite3
-
-        with sqlite3.connect(shared) as source, sqlite3.connect(own) as target:
+    if common.exists():  # a copy, as it takes seconds to make a new one
+        with closing(sqlite3.connect(common)) as source, closing(sqlite3.connect(own)) as target:
             source.backup(target)
     try:
         yield own
@@ -321,8 +320,6 @@ def _slurm(settings: Settings, workers: int) -> "SpecCluster":
 
 
 def _kill_local_workers(cluster: "SpecCluster") -> None:
-    import signal
-
     for nanny in cluster.workers.values():
         if pid := getattr(nanny, "pid", None):  # a batch job has none
             nanny.auto_restart = False

@@ -6,24 +6,20 @@ import re
 import signal
 import sys
 import time
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
 from flows_support import TINY, Checkout, alive, family, killed_at_the_end, make_checkout, set_params, wait_for, written
 
 from flows import services, settings
-from nst.engine.jobs import Job
-from nst.engine.results import Result
 
 NOWHERE = "http://127.0.0.1:9/api"
 
 
 @pytest.fixture(scope="module")
-def lent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+def given(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """A Prefect API and two Dask workers for all tests here, as a person would give them by address."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PREFECT_HOME", str(tmp_path_factory.mktemp("prefect")))
@@ -39,9 +35,9 @@ def lent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
 
 
 @pytest.fixture(scope="module")
-def checkout(tmp_path_factory: pytest.TempPathFactory, lent: dict[str, str]) -> Checkout:
+def checkout(tmp_path_factory: pytest.TempPathFactory, given: dict[str, str]) -> Checkout:
     """A checkout in which the transfer study has run, with one worker of its own."""
-    made = make_checkout(tmp_path_factory.mktemp("checkout"), lent)
+    made = make_checkout(tmp_path_factory.mktemp("checkout"), given)
     set_params(made, TINY)
     made.study("transfer", NST_WORKERS="1", NST_DASK_ADDRESS="")
     return made
@@ -118,41 +114,6 @@ def test_a_failing_job_is_named_and_the_others_are_kept(checkout: Checkout, tmp_
     after = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "jobs").iterdir()}
     assert len(after) == 4
     assert kept.items() <= after.items()
-
-
-@dataclass(frozen=True)
-class Ran:
-    """A study that ran by itself: its folder, and its jobs with when each began and ended (Unix time)."""
-
-    folder: Path
-    jobs: dict[Job, tuple[float, float]]
-
-
-def run_with(checkout: Checkout, folder: Path, study: str, changes: Mapping[str, Any], **environment: str) -> Ran:
-    """Runs a study with changed parameters, and with reports and finished jobs of its own."""
-    values = yaml.safe_load((checkout.path / "params.yaml").read_text())
-    values[study] |= changes
-    folder.mkdir()
-    (folder / "params.yaml").write_text(yaml.safe_dump(values))
-    options = ["--params", str(folder / "params.yaml"), "--reports", str(folder / "reports")]
-    checkout.run(sys.executable, "-m", "flows.study", study, *options, NST_CACHE=str(folder / "jobs"), **environment)
-    jobs = {}
-    for path in (folder / "jobs").iterdir():
-        result = Result.from_dict(json.loads(path.read_text()))
-        ended = path.stat().st_mtime
-        jobs[result.job] = ended - result.timing.all_seconds, ended
-    return Ran(folder / "reports" / study, jobs)
-
-
-def test_jobs_at_the_best_layer_do_not_wait_for_shallower_layers(checkout: Checkout, tmp_path: Path) -> None:
-    """The last of five layers would run alone."""
-    changes = {"layers": "1-5", "min_ssim": 0.0, "iterations": 200}  # so the deepest one is the best
-    ran = run_with(checkout, tmp_path / "run", "reconstruction", changes).jobs
-    layers = [job for job in ran if (job.content, job.seed) == ("egeskov", 0)]
-    compared = ran.keys() - layers
-    assert (len(layers), len(compared)) == (5, 3)
-    assert {job.content_layers for job in compared} == {("conv3_1",)}
-    assert min(ran[job][0] for job in compared) < max(ran[job][1] for job in layers)
 
 
 OWN = {services.API: "", "NST_DASK_ADDRESS": ""}

@@ -111,7 +111,7 @@ def _front(run: Run, cells: Mapping[tuple[str, str], Cell]) -> str:
     for row in run.studies["transfer"].runs.sort_values(list(MAPPED)).to_dict("records"):
         cell = cells[row["content_layer"], row["style_layers"]]
         x, y = (row[name] for name in MAPPED)
-        told = f"{cell.title}: content distance {number(x)}, style distance {number(y)}"
-        told += ", on the front" if cell.front else ""
-        points.append(charts.Point(x, y, told, cell.href, cell.key, marked=cell.recommended, front=cell.front))
+        text = f"{cell.title}: content distance {number(x)}, style distance {number(y)}"
+        text += ", on the front" if cell.front else ""
+        points.append(charts.Point(x, y, text, cell.href, cell.key, marked=cell.recommended, front=cell.front))
     return charts.trade_off(points, x_label="content distance", y_label="style distance")

@@ -34,8 +34,11 @@ def of_api() -> Health:
     """How the API is that ``PREFECT_API_URL`` names, asked with the certificates that Prefect is set to use."""
     import httpx
     from prefect.client.orchestration import get_client
+    from prefect.settings import PREFECT_API_REQUEST_TIMEOUT, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
-    with get_client(sync_client=True) as client:
+    # Once, as this is asked again soon; with tries of its own the client would take half a minute to say so.
+    once = {PREFECT_CLIENT_MAX_RETRIES: 0, PREFECT_API_REQUEST_TIMEOUT: 5.0}
+    with temporary_settings(once), get_client(sync_client=True) as client:
         error = client.api_healthcheck()
     if error is None:
         return Health.GOOD

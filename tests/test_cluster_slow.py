@@ -171,15 +171,18 @@ def test_the_server_answers_nobody_for_a_while(checkout: Checkout, tmp_path: Pat
         assert "Traceback" not in output
 
 
+BEFORE_A_BATCH = "    try:\n        results = _run("
+AFTER_A_BATCH = "    return [\n        dataclasses.replace("
+
+
 @contextmanager
-def poisoned(checkout: Checkout, poison: str) -> Iterator[None]:
-    """Workers run these lines before each batch, which is one job."""
+def poisoned(checkout: Checkout, poison: str, when: str = BEFORE_A_BATCH) -> Iterator[None]:
+    """Workers of the checkout run these lines before or after each batch, which is one job."""
     source = checkout.path / "flows" / "worker.py"
     text = source.read_text()
-    place = "    address = str(get_worker().address)\n"
-    assert place in text
+    assert when in text
     try:
-        source.write_text(text.replace(place, place + textwrap.indent(poison, "    ")))
+        source.write_text(text.replace(when, textwrap.indent(poison, "    ") + when))
         yield
     finally:
         source.write_text(text)
@@ -229,6 +232,20 @@ def test_workers_die_at_random(checkout: Checkout, tmp_path: Path, whole: dict[s
         checkout.run(*STUDY, *reports(tmp_path), NST_DASK_ADDRESS=made.address, **there(tmp_path))
         assert first != set(client.scheduler_info()["workers"])
     assert written(tmp_path / "reports" / "transfer") == whole
+
+
+def test_the_last_worker_dies_with_its_result(checkout: Checkout, tmp_path: Path) -> None:
+    """It has said that it is done, and what it made cannot be fetched any more."""
+    folder = tmp_path / "by hand"
+    folder.mkdir()
+    die = "import os, threading\nthreading.Timer(0.02, os.kill, (os.getpid(), 9)).start()\n"
+    with (
+        poisoned(checkout, die, AFTER_A_BATCH),
+        hand_made_cluster(folder, 1, "--no-nanny", PYTHONPATH=str(checkout.path)) as made,
+    ):
+        where = {"NST_DASK_ADDRESS": made.address, "NST_CLUSTER_TIMEOUT": "5", **there(tmp_path)}
+        output = checkout.run(*STUDY, *reports(tmp_path), code=1, timeout=90, **where)
+    assert re.search(r"^error: no worker has been left for \d+ s: run the command again", output, re.MULTILINE)
 
 
 def test_all_workers_die(checkout: Checkout, tmp_path: Path) -> None:

@@ -371,17 +371,16 @@ class TestHealth:
             server.shutdown()
 
     def found(self, port: int) -> health.Health:
-        from prefect.settings import PREFECT_API_REQUEST_TIMEOUT, PREFECT_API_URL, temporary_settings
+        from prefect.settings import PREFECT_API_URL, temporary_settings
 
-        changes = {PREFECT_API_URL: f"http://127.0.0.1:{port}/api", PREFECT_API_REQUEST_TIMEOUT: 2.0}
-        with temporary_settings(changes):
+        with temporary_settings({PREFECT_API_URL: f"http://127.0.0.1:{port}/api"}):
             return health.of_api()
 
     def test_of_what_answers(self, server: ThreadingHTTPServer) -> None:
         assert self.found(server.server_port) is health.Health.GOOD
         server.status = 503  # type: ignore[attr-defined]
         assert self.found(server.server_port) is health.Health.BUSY
-        server.status, server.delay = 200, 4.0  # type: ignore[attr-defined]
+        server.status, server.delay = 200, 6.0  # type: ignore[attr-defined]
         assert self.found(server.server_port) is health.Health.BUSY
 
     def test_of_what_does_not(self) -> None:

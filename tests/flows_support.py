@@ -3,6 +3,7 @@
 import functools
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -225,8 +226,14 @@ class HandMade:
 
 
 @contextmanager
-def hand_made_cluster(folder: Path, workers: int, *options: str, **more: str) -> Iterator[HandMade]:
-    """`dask scheduler` and `dask worker` on 127.0.0.1; they know nothing of the checkout that will use them."""
+def hand_made_cluster(
+    folder: Path, workers: int, *options: str, again: bool = False, **more: str
+) -> Iterator[HandMade]:
+    """`dask scheduler` and `dask worker` on 127.0.0.1; they know nothing of the checkout that will use them.
+
+    Args:
+        again: a worker that has ended is started again, as a service manager does.
+    """
     code = {"PYTHONPATH": str(ROOT)}  # that of the tests, whichever checkout is installed
     environment = {**_inherited(), **code, **more}
     file = folder / "scheduler.json"
@@ -236,7 +243,10 @@ def hand_made_cluster(folder: Path, workers: int, *options: str, **more: str) ->
         place = folder / name
         place.mkdir()
         with (place / "log").open("wb") as log:
-            return subprocess.Popen([*dask, *words], cwd=place, env=environment, stdout=log, stderr=log)
+            command = [*dask, *words]
+            if again and name != "scheduler":
+                command = ["sh", "-c", f"while :; do {shlex.join(command)}; done"]
+            return subprocess.Popen(command, cwd=place, env=environment, stdout=log, stderr=log)
 
     started = [
         start("scheduler", "scheduler", "--host", "127.0.0.1", "--port", "0", "--dashboard-address", "127.0.0.1:0",

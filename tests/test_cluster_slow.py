@@ -246,6 +246,8 @@ def test_the_last_worker_dies_with_its_result(checkout: Checkout, tmp_path: Path
         poisoned(checkout, die, AFTER_A_BATCH),
         hand_made_cluster(folder, 1, "--no-nanny", PYTHONPATH=str(checkout.path)) as made,
     ):
+        with Client(made.address, set_as_default=False) as client:
+            client.wait_for_workers(1, timeout=60)
         where = {"NST_DASK_ADDRESS": made.address, "NST_CLUSTER_TIMEOUT": "5", **there(tmp_path)}
         output = checkout.run(*STUDY, *reports(tmp_path), code=1, timeout=90, **where)
     assert re.search(r"^error: no worker has been left for \d+ s: run the command again", output, re.MULTILINE)

@@ -11,7 +11,7 @@ from urllib.parse import unquote
 import pytest
 
 from nst import params
-from nst.engine.metrics import CONTENT_LAYER, STYLE_LAYERS
+from nst.engine.metrics import CONTENT_LAYER, WASSERSTEIN_LAYERS
 from nst.errors import NSTError
 from nst.params import Params
 from nst.report import build as report
@@ -162,7 +162,7 @@ def test_choices_and_provenance_are_those_of_the_studies(tiny: tuple[Params, Pat
 
 def test_the_definitions_name_the_layers_that_are_measured() -> None:
     assert re.findall(r"conv\d_\d", DEFINITIONS["content distance"]) == [CONTENT_LAYER]
-    assert re.findall(r"conv\d_\d", DEFINITIONS["style distance"]) == list(STYLE_LAYERS)
+    assert re.findall(r"conv\d_\d", DEFINITIONS["sliced Wasserstein distance"]) == list(WASSERSTEIN_LAYERS)
 
 
 def test_iterations_and_seconds_to_the_target_by_hand(copy: tuple[Params, Path]) -> None:

@@ -21,6 +21,7 @@ from nst.engine import images, init, losses, metrics, onednn, targets, weights
 from nst.engine import run as module
 from nst.engine.inputs import inputs
 from nst.engine.jobs import Pooling
+from nst.engine.layers import LAYERS
 from nst.engine.machine import machine
 from nst.engine.metrics import as_tensor
 from nst.engine.optimize import State
@@ -184,7 +185,7 @@ class TestResult:
         )
         quality = result.quality
         assert (quality.psnr is None) == (quality.content_distance is None) == (content is None)
-        assert (quality.style_distance is None) == (style is None)
+        assert (quality.style_distance is None) == (quality.own_style_distance is None) == (style is None)
         assert (quality.sliced_wasserstein is None) == (quality.colour_distance is None) == (style is None)
         if content is not None:
             assert quality.content_distance == pytest.approx(
@@ -194,6 +195,9 @@ class TestResult:
             assert quality.ssim == pytest.approx(metrics.ssim(saved, content), abs=1e-4)
         if style is not None:
             assert quality.style_distance == pytest.approx(metrics.style_distance(saved, style, "normalised"), rel=1e-4)
+            assert quality.gram_errors is not None
+            own = [quality.gram_errors[LAYERS.index(name)] for name in result.job.style_layers]
+            assert quality.own_style_distance == pytest.approx(np.prod(own) ** (1 / len(own)))
             assert quality.colour_distance == pytest.approx(colour_distance(saved, style))
             assert quality.sliced_wasserstein is not None
             assert quality.sliced_wasserstein > 0

@@ -5,9 +5,9 @@ numbers.
 """
 
 import functools
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from statistics import fmean
+from statistics import geometric_mean
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from nst.engine import images, vgg
+from nst.engine.layers import LAYERS
 from nst.engine.losses import content_loss, gram_distance, gram_matrix
 from nst.engine.style_metrics import colour_distance, projected, sliced_wasserstein
 from nst.engine.vgg import Encoder
@@ -24,7 +25,10 @@ if TYPE_CHECKING:
     from PIL import Image
 
 CONTENT_LAYER = "conv4_2"
-STYLE_LAYERS = ("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1")
+WASSERSTEIN_LAYERS = ("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1")
+SMALLEST_ERROR = 1e-6
+"""What a relative Gram error counts for in a geometric mean, at least: a thousandth of the Gram matrix's norm.  A
+single layer that happens to fit to the last digit would else make the mean of all as small as one likes."""
 
 
 def content_distance(picture: Tensor, content: Tensor, weights: str) -> float:
@@ -34,12 +38,21 @@ def content_distance(picture: Tensor, content: Tensor, weights: str) -> float:
 
 
 def style_distance(picture: Tensor, style: Tensor, weights: str) -> float:
-    """Mean over conv1_1, 2_1, 3_1, 4_1, 5_1 of |G(x) − G(s)|² / |G(s)|²; the sizes may differ.
+    """`mean_error` over all 16 layers of |G(x) − G(s)|² / |G(s)|², the relative Gram errors; the sizes may differ.
 
-    0 = same; lower is closer.
+    The geometric mean of 16 layers falls by the same share whichever layer's error halves; an arithmetic one would be
+    little but its worst layer, mostly conv5_1.  All layers, so that no choice of layers to optimise is favoured.
     """
-    features, targets = (activations(each, STYLE_LAYERS, weights) for each in (picture, style))
-    return fmean(gram_distance(features[name], gram_matrix(targets[name])).item() for name in STYLE_LAYERS)
+    features, targets = (activations(each, LAYERS, weights) for each in (picture, style))
+    return mean_error(gram_distance(features[name], gram_matrix(targets[name])).item() for name in LAYERS)
+
+
+def mean_error(errors: Iterable[float]) -> float:
+    """Geometric mean of relative Gram errors, none of which counts as less than `SMALLEST_ERROR`.
+
+    `SMALLEST_ERROR` = same; 1 = what Gram matrices of zero would give; lower is closer.
+    """
+    return geometric_mean(max(error, SMALLEST_ERROR) for error in errors)
 
 
 @dataclass(frozen=True)
@@ -50,15 +63,19 @@ class Distances:
     """`content_distance`."""
     style: float | None
     """`style_distance`."""
+    gram_errors: tuple[float, ...] | None
+    """Of which that is the mean: from the style, at each layer."""
     sliced_wasserstein: float | None
-    """From the style, at the layers of `style_distance`: `nst.engine.style_metrics.sliced_wasserstein`."""
+    """From the style, at `WASSERSTEIN_LAYERS`: `nst.engine.style_metrics.sliced_wasserstein`."""
     colour: float | None
     """From the style: `nst.engine.style_metrics.colour_distance`."""
 
 
 def layers(content: bytes | None, style: bytes | None) -> tuple[str, ...]:
     """Those that `distances` takes activations of."""
-    return (*([CONTENT_LAYER] if content else []), *(STYLE_LAYERS if style else []))
+    if style:
+        return LAYERS
+    return (CONTENT_LAYER,) if content else ()
 
 
 def distances(
@@ -76,16 +93,17 @@ def distances(
     """
     if features is None:
         features = activations(picture, layers(content, style), weights)
-    content_found = style_found = wasserstein = colour = None
+    content_found = style_found = errors = wasserstein = colour = None
     if content:
         target = _content_target(content, weights, picture.device)
         content_found = content_loss(features[CONTENT_LAYER], target).item()
     if style:
         original = _style_target(style, weights, picture.device)
-        style_found = fmean(gram_distance(features[name], original.grams[name]).item() for name in STYLE_LAYERS)
+        errors = tuple(gram_distance(features[name], original.grams[name]).item() for name in LAYERS)
+        style_found = mean_error(errors)
         wasserstein = sliced_wasserstein(features, original.quantiles)
         colour = colour_distance(picture, original.picture)
-    return Distances(content_found, style_found, wasserstein, colour)
+    return Distances(content_found, style_found, errors, wasserstein, colour)
 
 
 def activations(picture: Tensor, layers: Collection[str], weights: str) -> dict[str, Tensor]:
@@ -115,12 +133,12 @@ class _Style:
     quantiles: Mapping[str, Tensor]
 
 
-@functools.lru_cache(maxsize=8)
+@functools.lru_cache(maxsize=4)
 def _style_target(png: bytes, weights: str, device: torch.device) -> _Style:
     picture = as_tensor(images.from_png(png)).to(device)
-    features = activations(picture, STYLE_LAYERS, weights)
+    features = activations(picture, LAYERS, weights)
     grams = {name: gram_matrix(each) for name, each in features.items()}
-    return _Style(picture, grams, {name: projected(each) for name, each in features.items()})
+    return _Style(picture, grams, {name: projected(features[name]) for name in WASSERSTEIN_LAYERS})
 
 
 def psnr(picture: Tensor, reference: Tensor) -> float:

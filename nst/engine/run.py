@@ -17,6 +17,7 @@ from torch import Tensor
 from nst.engine import batches, images, init, metrics, targets, vgg, weights
 from nst.engine.inputs import Inputs
 from nst.engine.jobs import Job
+from nst.engine.layers import LAYERS
 from nst.engine.machine import machine, precision_of
 from nst.engine.metrics import as_tensor
 from nst.engine.objective import Objective
@@ -210,11 +211,19 @@ def _quality(
         else:
             final_loss = objective(picture, [number])
     content = _tensor(inputs.content, device) if pixel_metrics and inputs.content else None
+    errors = distances.gram_errors
     return Quality(
         content_distance=distances.content,
         style_distance=distances.style,
+        own_style_distance=metrics.mean_error(errors[LAYERS.index(name)] for name in job.style_layers)
+        if errors
+        else None,
+        gram_errors=errors,
         sliced_wasserstein=distances.sliced_wasserstein,
         colour_distance=distances.colour,
+        cfsd=None,
+        st_lpips=None,
+        arrangement=None,
         psnr=None if content is None else metrics.psnr(picture, content),
         ssim=None if content is None else metrics.ssim(picture, content),
         final_loss=final_loss.item(),

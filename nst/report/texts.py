@@ -44,13 +44,13 @@ DEFINITIONS = {
     "content distance": "|F(x) − F(c)|² / |F(c)|², F the features of the picture x and of the content c at "
     "`conv4_2`. 0 is a match, 1 what blank features would give; lower is closer to the content. It "
     "favours jobs that hold the content at this layer.",
-    "style distance": "mean over `conv1_1`, `conv2_1`, `conv3_1`, `conv4_1` and `conv5_1` of |G(x) − G(s)|² / "
+    "style distance": "geometric mean over all 16 layers of |G(x) − G(s)|² / "
     "|G(s)|², G the Gram matrices of the picture x and of the style s: which features occur together, wherever in "
     "the picture. 0 is a match; lower is closer to the style.",
-    "sliced Wasserstein distance": "mean over the same layers of W² / |P|², W between the distributions of the "
-    "features of the picture and of the style, seen along many directions, P those of the style (Bonneel et al. "
-    "2015; Heitz et al. 2021). 0 is a match, 1 what blank features would give; lower is closer to the style. No "
-    "job optimises it.",
+    "sliced Wasserstein distance": "mean over `conv1_1`, `conv2_1`, `conv3_1`, `conv4_1` and `conv5_1` of "
+    "W² / |P|², W between the distributions of the features of the picture and of the style, seen along many "
+    "directions, P those of the style (Bonneel et al. 2015; Heitz et al. 2021). 0 is a match, 1 what blank features "
+    "would give; lower is closer to the style. No job optimises it.",
     "colour distance": "mean over red, green and blue of the Wasserstein distance of the histograms of the picture "
     "and of the style: how far, as a share of the range, a channel's values would have to move on average. 0 is a "
     "match, 1 black against white; lower is closer to the style. No job optimises it.",

@@ -3,7 +3,6 @@
 The runs are timed one at a time, after a warm-up, the starts in turn, so that their times can be compared.
 """
 
-import dataclasses
 import statistics
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -127,7 +126,7 @@ def _table_of_runs(runs: Mapping[Run, Result], targets: Mapping[Pair, float]) ->
             {
                 "pair": pair_name(*pair),
                 "init": start,
-                **dataclasses.asdict(run.quality),
+                **run.quality.numbers(),
                 "iterations_to_target": needed,
                 "seconds": run.timing.seconds,
                 "start_seconds": run.timing.start_seconds,

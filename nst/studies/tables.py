@@ -1,6 +1,6 @@
 """The files that studies write: quality.csv, timing.csv, metrics.json, headline.json, pictures.  And how to read them.
 
-A field that is added to `Quality` is a column of quality.csv; one added to `Timing`, of timing.csv.
+A number that is added to `Quality` is a column of quality.csv; one added to `Timing`, of timing.csv.
 """
 
 import csv
@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nst.engine.layers import window
+from nst.engine.layers import LAYERS, window
 from nst.engine.results import Result
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ DISTANCES = ("content_distance", "style_distance", "sliced_wasserstein", "colour
 JOB_COLUMNS = (
     "content", "style", "content_layer", "style_layers", "init", "seed", "size", "iterations", "optimizer",
 )  # fmt: skip
-"""Columns of quality.csv that describe the job; after them comes every field of `Quality`."""
+"""Columns of quality.csv that describe the job; after them comes every number of `Quality`."""
 NOT_IN_TIMING = ("start_seconds", "iterations", "elapsed")
 """Fields of `Timing` that timing.csv leaves out; speed.csv, quality.csv and elapsed.csv have them."""
 
@@ -34,9 +34,10 @@ IMAGES = "images"
 
 
 def write(results: Iterable[Result], folder: Path) -> None:
-    """Write the pictures of `results`, quality.csv and timing.csv into a study's folder.
+    """Write the pictures of `results`, quality.csv and timing.csv into a study's folder; and style_layers.csv, where
+    there is a style: each layer's relative Gram error, a column a layer.
 
-    quality.csv depends on nothing but the jobs; timing.csv differs from run to run.
+    quality.csv and style_layers.csv depend on nothing but the jobs; timing.csv differs from run to run.
     """
     results = list(results)
     names = [result.job.name for result in results]
@@ -46,6 +47,13 @@ def write(results: Iterable[Result], folder: Path) -> None:
         (folder / image_path(result)).write_bytes(result.png)
     for name, rows in (("quality.csv", map(_quality, results)), ("timing.csv", map(_timing, results))):
         write_csv(rows, folder / name, digits=6)
+    errors = [
+        {"job": result.job.name, **dict(zip(LAYERS, found, strict=True))}
+        for result in results
+        if (found := result.quality.gram_errors)
+    ]
+    if errors:
+        write_csv(errors, folder / "style_layers.csv", digits=6)
 
 
 def image_path(result: Result) -> str:
@@ -123,7 +131,7 @@ def _write_json(values: Mapping[str, Any], path: Path) -> None:
 
 
 def _quality(result: Result) -> dict[str, Any]:
-    """A row of quality.csv: what the job was, every field of `Quality`, and where the picture lies."""
+    """A row of quality.csv: what the job was, every number of `Quality`, and where the picture lies."""
     job = result.job
     layers = {
         "content_layer": "+".join(job.content_layers) or None,
@@ -132,7 +140,7 @@ def _quality(result: Result) -> dict[str, Any]:
     return {
         "job": job.name,
         **{name: layers[name] if name in layers else getattr(job, name) for name in JOB_COLUMNS},
-        **dataclasses.asdict(result.quality),
+        **result.quality.numbers(),
         "image": image_path(result),
     }
 

@@ -195,7 +195,14 @@ class TestDistancesInOnePass:
         found = metrics.distances(metrics.as_tensor(made), to_png(made), to_png(made), "normalised")
         least = pytest.approx(metrics.SMALLEST_ERROR)
         assert found == metrics.Distances(
-            content=0, style=least, gram_errors=(0.0,) * 16, sliced_wasserstein=0, colour=0
+            content=0,
+            style=least,
+            gram_errors=(0.0,) * 16,
+            sliced_wasserstein=0,
+            colour=0,
+            cfsd=0,
+            st_lpips=0,
+            arrangement=None,
         )
 
     def test_nothing_to_compare_with(self) -> None:

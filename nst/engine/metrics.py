@@ -15,10 +15,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from nst.engine import images, vgg
+from nst.engine import cfsd, images, st_lpips, vgg
 from nst.engine.layers import LAYERS
 from nst.engine.losses import content_loss, gram_distance, gram_matrix
-from nst.engine.style_metrics import colour_distance, projected, sliced_wasserstein
+from nst.engine.style_metrics import arrangement, colour_distance, projected, sliced_wasserstein
 from nst.engine.vgg import Encoder
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 CONTENT_LAYER = "conv4_2"
 WASSERSTEIN_LAYERS = ("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1")
+ARRANGEMENT_LAYER = "conv4_2"
 SMALLEST_ERROR = 1e-6
 """What a relative Gram error counts for in a geometric mean, at least: a thousandth of the Gram matrix's norm.  A
 single layer that happens to fit to the last digit would else make the mean of all as small as one likes."""
@@ -69,13 +70,20 @@ class Distances:
     """From the style, at `WASSERSTEIN_LAYERS`: `nst.engine.style_metrics.sliced_wasserstein`."""
     colour: float | None
     """From the style: `nst.engine.style_metrics.colour_distance`."""
+    cfsd: float | None
+    """From the content: `nst.engine.cfsd.distance`."""
+    st_lpips: float | None
+    """From the content: `nst.engine.st_lpips.distance`.  None also for pictures too small for it."""
+    arrangement: float | None
+    """Of the style, at `ARRANGEMENT_LAYER`: `nst.engine.style_metrics.arrangement`.  None where there is a content too,
+    as then the arrangement is to be that one's, and where sizes differ."""
 
 
 def layers(content: bytes | None, style: bytes | None) -> tuple[str, ...]:
     """Those that `distances` takes activations of."""
     if style:
         return LAYERS
-    return (CONTENT_LAYER,) if content else ()
+    return (CONTENT_LAYER, cfsd.LAYER) if content else ()
 
 
 def distances(
@@ -93,17 +101,32 @@ def distances(
     """
     if features is None:
         features = activations(picture, layers(content, style), weights)
-    content_found = style_found = errors = wasserstein = colour = None
+    content_found = structure = perceived = None
     if content:
         target = _content_target(content, weights, picture.device)
-        content_found = content_loss(features[CONTENT_LAYER], target).item()
+        content_found = content_loss(features[CONTENT_LAYER], target.features[CONTENT_LAYER]).item()
+        structure = cfsd.distance(features[cfsd.LAYER], target.features[cfsd.LAYER])
+        if target.perceived is not None:
+            perceived = st_lpips.distance(st_lpips.activations(picture), target.perceived)
+    style_found = errors = wasserstein = colour = arranged = None
     if style:
         original = _style_target(style, weights, picture.device)
         errors = tuple(gram_distance(features[name], original.grams[name]).item() for name in LAYERS)
         style_found = mean_error(errors)
         wasserstein = sliced_wasserstein(features, original.quantiles)
         colour = colour_distance(picture, original.picture)
-    return Distances(content_found, style_found, errors, wasserstein, colour)
+        if not content and features[ARRANGEMENT_LAYER].shape == original.arrangement.shape:
+            arranged = arrangement(features[ARRANGEMENT_LAYER], original.arrangement)
+    return Distances(
+        content=content_found,
+        style=style_found,
+        gram_errors=errors,
+        sliced_wasserstein=wasserstein,
+        colour=colour,
+        cfsd=structure,
+        st_lpips=perceived,
+        arrangement=arranged,
+    )
 
 
 def activations(picture: Tensor, layers: Collection[str], weights: str) -> dict[str, Tensor]:
@@ -119,9 +142,21 @@ def _encoder(weights: str, device: torch.device) -> Encoder:
     return vgg.load(weights, device=device)
 
 
-@functools.lru_cache(maxsize=8)
-def _content_target(png: bytes, weights: str, device: torch.device) -> Tensor:
-    return activations(as_tensor(images.from_png(png)).to(device), [CONTENT_LAYER], weights)[CONTENT_LAYER]
+@dataclass(frozen=True)
+class _Content:
+    """What is cached of a content picture."""
+
+    features: Mapping[str, Tensor]
+    perceived: list[Tensor] | None
+    """What ST-LPIPS sees of it, unless it is too small."""
+
+
+@functools.lru_cache(maxsize=4)
+def _content_target(png: bytes, weights: str, device: torch.device) -> _Content:
+    picture = as_tensor(images.from_png(png)).to(device)
+    features = activations(picture, [CONTENT_LAYER, cfsd.LAYER], weights)
+    large_enough = min(picture.shape[-2:]) >= st_lpips.SMALLEST_SIDE
+    return _Content(features, st_lpips.activations(picture) if large_enough else None)
 
 
 @dataclass(frozen=True)
@@ -131,6 +166,8 @@ class _Style:
     picture: Tensor
     grams: Mapping[str, Tensor]
     quantiles: Mapping[str, Tensor]
+    arrangement: Tensor
+    """Its activations at `ARRANGEMENT_LAYER`."""
 
 
 @functools.lru_cache(maxsize=4)
@@ -138,7 +175,8 @@ def _style_target(png: bytes, weights: str, device: torch.device) -> _Style:
     picture = as_tensor(images.from_png(png)).to(device)
     features = activations(picture, LAYERS, weights)
     grams = {name: gram_matrix(each) for name, each in features.items()}
-    return _Style(picture, grams, {name: projected(features[name]) for name in WASSERSTEIN_LAYERS})
+    quantiles = {name: projected(features[name]) for name in WASSERSTEIN_LAYERS}
+    return _Style(picture, grams, quantiles, features[ARRANGEMENT_LAYER])
 
 
 def psnr(picture: Tensor, reference: Tensor) -> float:

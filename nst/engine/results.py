@@ -27,11 +27,11 @@ class Quality:
     """From the style; like `colour_distance`, it is never optimised."""
     colour_distance: float | None
     cfsd: float | None
-    """From the content."""
+    """From the content: CFSD (VGG-19, ours), see `nst.engine.cfsd`."""
     st_lpips: float | None
-    """From the content."""
+    """From the content, by a network that no job is optimised with; None also where a side is shorter than 32 px."""
     arrangement: float | None
-    """Likeness to the style picture moved in whichever way fits best."""
+    """Of a texture: how far it repeats the arrangement of the style picture, 1 = the same, wherever it was moved to."""
     psnr: float | None
     """Against the content picture, dB."""
     ssim: float | None

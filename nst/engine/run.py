@@ -62,6 +62,8 @@ def run_jobs(
     if len({batches.kind(job, given.shape) for job, given in zip(jobs, inputs, strict=True)}) != 1:
         raise ValueError("the jobs of a batch must be of one kind: see nst.engine.batches.kind")
     torch.set_num_threads(default_threads() if threads is None else threads)
+    if any(given.content for given in inputs):
+        weights.st_lpips()  # missing weights of a metric are told before the work, not after
     began = time.perf_counter()
     device = torch_device()
     objective, encoder = _objective(jobs, inputs, device)
@@ -221,9 +223,9 @@ def _quality(
         gram_errors=errors,
         sliced_wasserstein=distances.sliced_wasserstein,
         colour_distance=distances.colour,
-        cfsd=None,
-        st_lpips=None,
-        arrangement=None,
+        cfsd=distances.cfsd,
+        st_lpips=distances.st_lpips,
+        arrangement=distances.arrangement,
         psnr=None if content is None else metrics.psnr(picture, content),
         ssim=None if content is None else metrics.ssim(picture, content),
         final_loss=final_loss.item(),

@@ -58,11 +58,11 @@ def test_the_size_that_is_named_fits_and_the_next_does_not() -> None:
     with pytest.raises(CapacityError) as caught:
         memory.check(make_job(size=4096), 3072, 4096, "bfloat16", free)
     assert str(caught.value) == (
-        "a transfer at 4096 px needs about 21.5 GB of memory and 4.0 GB are free: use --size 1600 or less"
+        "a transfer at 4096 px needs about 24.9 GB of memory and 4.0 GB are free: use --size 1472 or less"
     )
-    memory.check(make_job(size=1600), 1200, 1600, "bfloat16", free)
-    with pytest.raises(CapacityError, match="--size 1600"):
-        memory.check(make_job(size=1632), 1224, 1632, "bfloat16", free)
+    memory.check(make_job(size=1472), 1104, 1472, "bfloat16", free)
+    with pytest.raises(CapacityError, match="--size 1472"):
+        memory.check(make_job(size=1504), 1128, 1504, "bfloat16", free)
 
 
 def test_where_no_size_fits_none_is_named() -> None:

@@ -20,6 +20,9 @@ ANCHORS = 512
 """Positions that are compared with all others, at most, evenly spaced: at 192 px that changes the distance by up to 3 %
 against taking all, and the same positions serve all pictures of a content."""
 
+_AT_A_TIME = 64
+"""Of these: their rows, as long as there are positions, are in memory together."""
+
 
 def distance(features: Tensor, target: Tensor) -> float:
     """From a picture to its content, by their activations (1, C, H, W) at `LAYER`.  0 = same; lower is closer.
@@ -27,20 +30,17 @@ def distance(features: Tensor, target: Tensor) -> float:
     `POSITIONS` × the mean over positions i of the Kullback-Leibler divergence D(C_i ‖ X_i) of what position i is like
     in the content and in the picture: the softmax over all positions j of f_i · f_j / C², as in the authors' program.
     """
-    similar, expected = _similarities(features), _similarities(target)
-    share = expected.softmax(1)
-    # log Σ p e^d − Σ p d for the difference d of the logits.  All rows are almost flat, and the divergence, of about
-    # 1e-5, would drown in the rounding of the logarithms of p and q.
-    difference = similar - expected
-    difference -= (share * difference).sum(1, keepdim=True)
-    divergences = torch.log1p((share * torch.expm1(difference)).sum(1))
-    return POSITIONS * divergences.mean().item()
-
-
-def _similarities(features: Tensor) -> Tensor:
-    """(anchors, H·W) of activations (1, C, H, W): the logits."""
-    places = features[0].flatten(1).T
-    count, channels = places.shape
+    places, expected = (each[0].flatten(1).T for each in (features, target))
+    count, channels = expected.shape
     anchors = min(count, ANCHORS)
-    chosen = torch.arange(anchors, device=features.device) * count // anchors
-    return places[chosen] @ places.T / channels**2
+    chosen = torch.arange(anchors, device=target.device) * count // anchors
+    total = 0.0
+    for part in torch.split(chosen, _AT_A_TIME):
+        logits = expected[part] @ expected.T / channels**2
+        # log Σ p e^d − Σ p d for the difference d of the logits.  All rows are almost flat, and the divergence, of
+        # about 1e-5, would drown in the rounding of the logarithms of both.
+        difference = places[part] @ places.T / channels**2 - logits
+        shares = logits.softmax(1)
+        difference -= (shares * difference).sum(1, keepdim=True)
+        total += torch.log1p((shares * torch.expm1(difference)).sum(1)).sum().item()
+    return POSITIONS * total / anchors

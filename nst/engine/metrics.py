@@ -79,45 +79,36 @@ class Distances:
     as then the arrangement is to be that one's, and where sizes differ."""
 
 
-def layers(content: bytes | None, style: bytes | None) -> tuple[str, ...]:
-    """Those that `distances` takes activations of."""
-    if style:
-        return LAYERS
-    return (CONTENT_LAYER, cfsd.LAYER) if content else ()
+def distances(picture: Tensor, content: bytes | None, style: bytes | None, weights: str) -> Distances:
+    """All of them, from a picture (1, 3, H, W) to originals that are PNG files."""
+    return measure(picture, content, style, weights)[0]
 
 
-def distances(
-    picture: Tensor,
-    content: bytes | None,
-    style: bytes | None,
-    weights: str,
-    *,
-    features: Mapping[str, Tensor] | None = None,
-) -> Distances:
-    """All of them, from a picture (1, 3, H, W) to originals that are PNG files.
-
-    Args:
-        features: the picture's `activations` at `layers` or more, if the caller has them.
-    """
-    if features is None:
-        features = activations(picture, layers(content, style), weights)
-    content_found = structure = perceived = None
-    if content:
-        target = _content_target(content, weights, picture.device)
+def measure(
+    picture: Tensor, content: bytes | None, style: bytes | None, weights: str, layers: Collection[str] = ()
+) -> tuple[Distances, dict[str, Tensor]]:
+    """`distances`, and the picture's `activations` at `layers`, from the same pass through the network."""
+    # The originals first, then ST-LPIPS: the activations at all layers are large, and stand beside nothing else.
+    target = _content_target(content, weights, picture.device) if content else None
+    original = _style_target(style, weights, picture.device) if style else None
+    perceived = None
+    if target and target.perceived is not None:
+        perceived = st_lpips.distance(st_lpips.activations(picture), target.perceived)
+    needed = {*layers, *(LAYERS if style else ()), *((CONTENT_LAYER, cfsd.LAYER) if content else ())}
+    features = activations(picture, needed, weights)
+    content_found = structure = None
+    if target:
         content_found = content_loss(features[CONTENT_LAYER], target.features[CONTENT_LAYER]).item()
         structure = cfsd.distance(features[cfsd.LAYER], target.features[cfsd.LAYER])
-        if target.perceived is not None:
-            perceived = st_lpips.distance(st_lpips.activations(picture), target.perceived)
     style_found = errors = wasserstein = colour = arranged = None
-    if style:
-        original = _style_target(style, weights, picture.device)
+    if original:
         errors = tuple(gram_distance(features[name], original.grams[name]).item() for name in LAYERS)
         style_found = mean_error(errors)
         wasserstein = sliced_wasserstein(features, original.quantiles)
         colour = colour_distance(picture, original.picture)
         if not content and features[ARRANGEMENT_LAYER].shape == original.arrangement.shape:
             arranged = arrangement(features[ARRANGEMENT_LAYER], original.arrangement)
-    return Distances(
+    found = Distances(
         content=content_found,
         style=style_found,
         gram_errors=errors,
@@ -127,6 +118,7 @@ def distances(
         st_lpips=perceived,
         arrangement=arranged,
     )
+    return found, {name: features[name] for name in layers}
 
 
 def activations(picture: Tensor, layers: Collection[str], weights: str) -> dict[str, Tensor]:

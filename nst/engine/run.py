@@ -204,9 +204,8 @@ def _quality(
 ) -> Quality:
     """Of the picture `number` of the batch that `objective` is of."""
     picture = as_tensor(saved).to(device)
-    layers = {*metrics.layers(inputs.content, inputs.style), *job.content_layers, *job.style_layers}
-    features = metrics.activations(picture, layers, job.weights)
-    distances = metrics.distances(picture, inputs.content, inputs.style, job.weights, features=features)
+    layers = {*job.content_layers, *job.style_layers}
+    distances, features = metrics.measure(picture, inputs.content, inputs.style, job.weights, layers)
     with torch.no_grad():
         if job.pooling == "max":  # as the network that distances are measured in
             final_loss = objective.losses(picture, features, [number])

@@ -9,13 +9,13 @@ import torch
 from engine_support import finished, make_job, picture, pixels
 from torch import Tensor
 
-from nst.engine import init
+from nst.engine import adain, init
 from nst.engine.jobs import Init, Optimizer
 from nst.engine.losses import content_loss, gram_distance, gram_matrix
 from nst.engine.optimize import PATIENCE, Objective, Outcome, State, minimize
 from nst.engine.parametrize import Fourier, Parametrization, Pixels, Sigmoid
 from nst.engine.vgg import Encoder
-from nst.engine.weights import VGGWeights, adain_decoder
+from nst.engine.weights import VGGWeights
 
 NOISE = torch.rand(1, 3, 3, 3, generator=torch.Generator().manual_seed(0))
 TARGET = torch.nn.functional.interpolate(0.8 * NOISE[:, :1] + 0.2 * NOISE, (8, 10), mode="bicubic").clamp(0.05, 0.95)
@@ -233,13 +233,12 @@ def in_gamut(pictures: Tensor) -> None:
 
 
 @pytest.fixture(scope="module")
-def starts(weights: VGGWeights, data: object) -> dict[Init, Tensor]:
+def starts(data: object) -> dict[Init, Tensor]:
     content, style = picture("content", "egeskov"), picture("style", "great_wave")
-    reflecting = Encoder(weights, init.ADAIN_LAYER, padding="reflect")
     return {
         "content": content,
         "noise": init.noise("uniform", content.shape[-2], content.shape[-1], 0),
-        "adain": init.adain(content, style, reflecting, adain_decoder()),
+        "adain": adain.load(torch.float32, torch.device("cpu"))(content, style),
     }
 
 

@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from nst.engine import batches, images, init, metrics, targets, vgg, weights
+from nst.engine import adain, batches, images, init, metrics, targets, weights
 from nst.engine.inputs import Inputs
 from nst.engine.jobs import Job
 from nst.engine.layers import LAYERS
@@ -116,14 +116,19 @@ def torch_device() -> torch.device:
 
 
 def _objective(jobs: Sequence[Job], inputs: Sequence[Inputs], device: torch.device) -> tuple[Objective, Encoder]:
-    dtype: torch.dtype = getattr(torch, precision_of(jobs[0], machine()))
-    network = targets.Network(jobs[0].weights, jobs[0].pooling, dtype, device)
+    network = targets.Network(jobs[0].weights, jobs[0].pooling, _dtype(jobs[0]), device)
     contents, styles = [], []
     for job, given in zip(jobs, inputs, strict=True):
         contents.append(targets.content(given.content, job.content_layers, network) if given.content else {})
         styles.append(targets.style(given.style, job.style_layers, network) if given.style else {})
     encoder = targets.encoder(network)
     return Objective(jobs, encoder, contents, styles), encoder
+
+
+def _dtype(job: Job) -> torch.dtype:
+    """Of the networks that make the picture."""
+    dtype: torch.dtype = getattr(torch, precision_of(job, machine()))
+    return dtype
 
 
 def _optimise(
@@ -169,12 +174,7 @@ def _start(job: Job, content: Tensor | None, style: Tensor | None) -> Tensor:
     if job.init == "content":
         return content
     assert style is not None, "an AdaIN start needs a style picture"
-    return init.adain(content, style, _adain_encoder(shape.device), weights.adain_decoder())
-
-
-@functools.lru_cache(maxsize=1)
-def _adain_encoder(device: torch.device) -> Encoder:
-    return vgg.load(weights.NORMALISED, init.ADAIN_LAYER, device=device, padding="reflect")
+    return adain.load(_dtype(job), shape.device)(content, style)
 
 
 def _recorder(

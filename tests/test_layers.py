@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from nst.engine.layers import (
     BLOCK_ENDS,
+    CLASSIC,
     LAYERS,
     layer_name,
     layer_number,
@@ -139,3 +140,9 @@ def test_receptive_fields_are_what_changes_an_activation(layer: str, weights: VG
     for side in (0, 1):
         places = touched.any(side).nonzero()
         assert places.max() - places.min() + 1 == field
+
+
+def test_the_layers_of_gatys_et_al_have_a_name() -> None:
+    assert parse_layers("classic") == parse_layers([1, 3, 5, 9, 13]) == CLASSIC
+    assert window(CLASSIC) == "classic"
+    assert parse_layers(["classic", "conv1_2"]) == tuple(sorted((*CLASSIC, "conv1_2")))

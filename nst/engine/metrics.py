@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from nst.engine import cfsd, images, st_lpips, vgg
-from nst.engine.layers import LAYERS
+from nst.engine.layers import CLASSIC, LAYERS
 from nst.engine.losses import content_loss, gram_distance, gram_matrix
 from nst.engine.style_metrics import arrangement, colour_distance, projected, sliced_wasserstein
 from nst.engine.vgg import Encoder
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
 CONTENT_LAYER = "conv4_2"
-WASSERSTEIN_LAYERS = ("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1")
+WASSERSTEIN_LAYERS = CLASSIC
 ARRANGEMENT_LAYER = "conv4_2"
 SMALLEST_ERROR = 1e-6
 """What a relative Gram error counts for in a geometric mean, at least: a thousandth of the Gram matrix's norm.  A

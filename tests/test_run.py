@@ -266,11 +266,11 @@ class TestResult:
     def test_falling_back_to_plain_kernels_is_seen(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Where torch lacks the fused kernels there is a warning, and every result says so."""
 
-        def missing(_kernel: object) -> None:
+        def missing(_kernel: object, *, padding: int) -> None:
             raise RuntimeError("no such operation\nat some line of C++")
 
         expected = finished(JOB)
-        monkeypatch.setattr(onednn, "_reordered", missing)
+        monkeypatch.setattr(onednn, "reordered", missing)
         monkeypatch.setattr(onednn, "available", onednn.available.__wrapped__)
         targets.encoder.cache_clear()
         with pytest.warns(UserWarning, match=r"fused kernels cannot be used \(no such operation\)"):

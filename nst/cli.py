@@ -37,7 +37,10 @@ PICTURES: "dict[Task, dict[str, str]]" = {
     "reconstruct": {"content": "the picture to reconstruct"},
     "synthesize": {"style": "the picture whose texture to make"},
 }
-WITHOUT_EFFECT: "dict[Task, tuple[str, ...]]" = {"reconstruct": ("style_weight",), "synthesize": ("content_weight",)}
+WITHOUT_EFFECT: "dict[Task, tuple[str, ...]]" = {
+    "reconstruct": ("style_weight", "style_loss"),
+    "synthesize": ("content_weight",),
+}
 ALIASES = {"content_layers": ("--content-layer",)}
 
 

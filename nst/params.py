@@ -17,7 +17,18 @@ from pydantic import (
     model_validator,
 )
 
-from nst.engine.jobs import LEARNING_RATE, Init, Job, Noise, Optimizer, Parametrization, Pooling, Precision, Task
+from nst.engine.jobs import (
+    LEARNING_RATE,
+    Init,
+    Job,
+    Noise,
+    Optimizer,
+    Parametrization,
+    Pooling,
+    Precision,
+    StyleLoss,
+    Task,
+)
 from nst.engine.layers import layer_name, parse_layers
 from nst.errors import OptionError, ParamsError
 
@@ -86,6 +97,11 @@ class Settings(_Frozen):
     content_weight: float = Field(1.0, ge=0, description="of the content loss")
     style_weight: float = Field(10.0, ge=0, description="of the style loss")
     tv_weight: float = Field(0.0, ge=0, description="of the total variation; 0.1 smooths")
+    style_loss: StyleLoss = Field(
+        "gram",
+        description="what the style loss compares: Gram matrices, sliced Wasserstein "
+        "distances or mean and deviation of each channel",
+    )
     weights: str = Field("normalised", description="of VGG-19: normalised, torchvision, or the path of a .pth file")
 
     def job(

@@ -171,7 +171,7 @@ class TestEngineDigest:
         path = copy / "losses.py"
         text = path.read_text(encoding="utf-8")
         for old, new in (
-            ('"""The three losses', '"""Another text'),  # a module
+            ('"""Losses as plain', '"""Another text'),  # a module
             ("    # Row by row first", "    # Another comment"),
             ('    """Σ v² of each picture', '    """'),  # a function
             ("\n\n\ndef", "\n\ndef"),
@@ -192,12 +192,14 @@ class TestEngineDigest:
         path.write_text(text.replace("1, 2", "2, 1", 1), encoding="utf-8")
         assert engine_digest(copy) != engine_digest()
 
-    @pytest.mark.parametrize("change", ["new", "renamed", "gone"])
+    @pytest.mark.parametrize("change", ["new", "renamed", "gone", "deeper"])
     def test_every_module_counts(self, copy: Path, change: str) -> None:
         if change == "new":
             (copy / "added.py").write_text("X = 1\n")
         elif change == "renamed":
             (copy / "losses.py").rename(copy / "gains.py")
-        else:
+        elif change == "gone":
             (copy / "losses.py").unlink()
+        else:
+            (copy / "style_losses" / "gram.py").unlink()
         assert engine_digest(copy) != engine_digest()

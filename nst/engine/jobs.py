@@ -15,6 +15,7 @@ Precision = Literal["auto", "bfloat16", "float32"]
 Pooling = Literal["max", "average"]
 Parametrization = Literal["pixels", "fourier"]
 Noise = Literal["uniform", "normal", "pink"]
+StyleLoss = Literal["gram", "sliced_wasserstein", "moments"]
 
 LEARNING_RATE = 0.1
 """Of Adam at the start, by default: about what a pixel moves in the first step."""
@@ -39,6 +40,8 @@ class Job:
     content_weight: float = 1.0
     style_weight: float = 10.0
     tv_weight: float = 0.0
+    style_loss: StyleLoss = "gram"
+    """What of the style's activations is compared; see `nst.engine.style_losses`."""
     init: Init = "noise"
     seed: int = 0
     noise: Noise = "pink"

@@ -37,6 +37,12 @@ def multiplications(deepest: str) -> float:
     return total
 
 
+def positions(name: str, height: int, width: int) -> int:
+    """Of a layer's activations, for a picture of that size: each block has half the side of the one before."""
+    halvings = int(name[4]) - 1
+    return (height >> halvings) * (width >> halvings)
+
+
 def layer_number(name: str) -> int:
     """1 for conv1_1 … 16 for conv5_4."""
     return LAYERS.index(layer_name(name)) + 1

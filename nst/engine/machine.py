@@ -97,8 +97,8 @@ def engine_digest(folder: Path = Path(__file__).parent) -> str:
     result is used for an equal job only.
     """
     digest = hashlib.sha256()
-    for path in sorted(set(folder.glob("*.py")) - {folder / "jobs.py"}):
-        digest.update(f"{path.name}\n{_code(path.read_text(encoding='utf-8'))}\n".encode())
+    for path in sorted(set(folder.rglob("*.py")) - {folder / "jobs.py"}):
+        digest.update(f"{path.relative_to(folder).as_posix()}\n{_code(path.read_text(encoding='utf-8'))}\n".encode())
     return digest.hexdigest()
 
 

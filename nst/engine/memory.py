@@ -17,6 +17,8 @@ _METRICS = 0.93e9, 1000
 """The same while the picture is measured, in float32."""
 _ADAIN = 0.05e9
 """Bytes of the networks that make an AdaIN start."""
+_SORTING = 1600
+"""Bytes for each pixel of a layer's sorted activations, and of where they came from: conv1_1 has the most."""
 _HISTORY = 2 * LBFGS_HISTORY * 3 * 4
 """Bytes for each pixel of what L-BFGS remembers: steps and changes of the gradient, of three float32 numbers."""
 
@@ -30,6 +32,8 @@ def estimate(job: Job, height: int, width: int, precision: str) -> float:
     """
     pixels = height * width
     each = _STEP[precision] + (_HISTORY if job.optimizer == "lbfgs" else 0)
+    if job.style and job.style_loss == "sliced_wasserstein":
+        each += _SORTING
     most = max(_BASE[precision] + each * pixels, _METRICS[0] + _METRICS[1] * pixels)
     return most + (_ADAIN if job.init == "adain" else 0)
 

@@ -118,7 +118,10 @@ def _objective(jobs: Sequence[Job], inputs: Sequence[Inputs], device: torch.devi
     contents, styles = [], []
     for job, given in zip(jobs, inputs, strict=True):
         contents.append(targets.content(given.content, job.content_layers, network) if given.content else {})
-        styles.append(targets.style(given.style, job.style_layers, network) if given.style else {})
+        size = images.png_size(given.shape)
+        styles.append(
+            targets.style(given.style, job.style_layers, network, job.style_loss, size) if given.style else {}
+        )
     encoder = targets.encoder(network)
     return Objective(jobs, encoder, contents, styles), encoder
 

@@ -1,15 +1,18 @@
 """Two style metrics that no job optimises, so that they can confirm what the Gram matrices say.
 
+The style loss of the name sliced_wasserstein has other directions.
+
 Both compare distributions over all positions, as the Gram matrices do.  0 = same; lower is closer.
 """
 
-import functools
 from collections.abc import Mapping
 from statistics import fmean
 
 import numpy as np
 import torch
 from torch import Tensor
+
+from nst.engine.style_losses.sliced_wasserstein import directions
 
 QUANTILES = 1024
 """Values by which a distribution is compared with one of another size."""
@@ -41,7 +44,7 @@ def projected(features: Tensor) -> Tensor:
     Quantile i of n is the value of rank (i + ½) / n of the sorted ones, without interpolation.
     """
     channels = features.shape[1]
-    values = _directions(channels).to(features) @ features[0].reshape(channels, -1)
+    values = directions(channels, seed=channels).to(features) @ features[0].reshape(channels, -1)
     ordered = values.cpu().numpy()
     ordered.sort(axis=-1)  # on a CPU 20 times as fast as torch, which sorts indices too
     steps = np.arange(QUANTILES)
@@ -58,14 +61,6 @@ def colour_distance(picture: Tensor, style: Tensor) -> float:
     shares = [_histograms(each).cumsum(-1) for each in (picture, style)]
     # Between two neighbouring levels, that share of the pixels has to move by one level.
     return ((shares[0] - shares[1]).abs().sum(-1) / (LEVELS - 1)).mean().item()
-
-
-@functools.lru_cache
-def _directions(channels: int) -> Tensor:
-    """A random orthonormal basis (C, C), one direction a row, the same in every process."""
-    drawn = torch.randn(channels, channels, dtype=torch.float64, generator=torch.Generator().manual_seed(channels))
-    basis: Tensor = torch.linalg.qr(drawn).Q
-    return basis.float()
 
 
 def _histograms(picture: Tensor) -> Tensor:

@@ -16,6 +16,7 @@ from benchmarks.pairs import PAIRS
 from benchmarks.process import FailedError
 from benchmarks.table import Cell, Section, Spread, Target
 from flows.settings import cores
+from nst.engine.layers import CLASSIC
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 ROUNDS = {256: 8, 512: 5}
 """Turns that count, after one that warms up, by size."""
 CONTENT_LAYERS = ("conv4_2",)
-STYLE_LAYERS = ("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1")
+STYLE_LAYERS = CLASSIC
 DEEPEST = "conv5_1"
 OVER_BARE = 1.25
 BELOW_FLOAT32 = 5.0

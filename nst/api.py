@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, Field
 
 from nst import params
 from nst.engine.jobs import Init, Task
-from nst.engine.layers import parse_layers
+from nst.engine.layers import CLASSIC, parse_layers
 from nst.errors import ImageError
 from nst.params import Settings
 
@@ -32,7 +32,7 @@ def _typed_layers(value: Any) -> tuple[str, ...]:
 
 Layers = Annotated[tuple[str, ...], BeforeValidator(_typed_layers)]
 CONTENT_LAYERS: Layers = ("conv4_2",)
-STYLE_LAYERS: Layers = ("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1")
+STYLE_LAYERS: Layers = CLASSIC
 
 
 class Options(Settings):

@@ -51,13 +51,19 @@ def test_titles_say_what_is_done() -> None:
     assert JOB.title == "transfer · egeskov × great_wave · conv3_1 | 1,3 · from noise 3"
     assert make_job("reconstruct").title == "reconstruct · egeskov · conv3_1 · from noise 0"
     assert make_job("synthesize", run=2).title == "synthesize · great_wave · 1,3 · from noise 0 · run 2"
+    assert make_job("synthesize", style_weight=3.5).title.endswith("from noise 0 · style_weight 3.5")
     assert make_job(init="adain").title.endswith("from adain")
 
 
 def test_names_tell_jobs_apart() -> None:
-    assert JOB.name == "egeskov_great_wave_conv3_1_1,3_noise3_48px"
+    assert JOB.name == "egeskov_great_wave_conv3_1_1,3_noise3_48px_4it"
     changes: list[dict[str, Any]] = [
         {"seed": 4}, {"init": "content"}, {"size": 64}, {"content_layers": ("conv1_1",)}, {"run": 1}, {"frames": 4},
+        {"iterations": 5}, {"tv_weight": 0.5}, {"optimizer": "lbfgs"}, {"weights": "a/own.pth"}, {"weights": "own.pth"},
     ]  # fmt: skip
     names = {dataclasses.replace(JOB, **change).name for change in changes}
     assert len(names | {JOB.name}) == len(changes) + 1
+
+
+def test_a_name_is_a_file_name() -> None:
+    assert make_job(weights="/my own/vgg.pth").name.endswith("48px_4it_weights--my-own-vgg.pth")

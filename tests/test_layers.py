@@ -4,7 +4,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nst.engine.layers import BLOCK_ENDS, LAYERS, layer_name, layer_number, multiplications, parse_layers, window
+from nst.engine.layers import (
+    BLOCK_ENDS,
+    CLASSIC,
+    LAYERS,
+    layer_name,
+    layer_number,
+    multiplications,
+    parse_layers,
+    window,
+)
 from nst.errors import ParamsError
 
 
@@ -100,3 +109,9 @@ def test_multiplications_by_hand_and_of_the_whole_network() -> None:
     # He et al. (2015), figure 3, give VGG-19's as 19.6 billion at 224 px, with its three fully connected layers.
     connected = 7 * 7 * 512 * 4096 + 4096 * 4096 + 4096 * 1000
     assert multiplications("conv5_4") * 224**2 + connected == pytest.approx(19.6e9, abs=0.05e9)
+
+
+def test_the_layers_of_gatys_et_al_have_a_name() -> None:
+    assert parse_layers("classic") == parse_layers([1, 3, 5, 9, 13]) == CLASSIC
+    assert window(CLASSIC) == "classic"
+    assert parse_layers(["classic", "conv1_2"]) == tuple(sorted((*CLASSIC, "conv1_2")))

@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import json
+import re
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -84,19 +85,24 @@ class Job:
 
     @property
     def title(self) -> str:
-        """For people: ``transfer · egeskov × great_wave · conv4_2 | 1-5 · from noise 0``."""
+        """For people: ``transfer · egeskov × great_wave · conv4_2 | 1-5 · from noise 0 · style_weight 30``."""
         start = f"from noise {self.seed}" if self.init == "noise" else f"from {self.init}"
-        title = f"{self.task} · {self.pair} · {self.layers} · {start}"
-        return f"{title} · run {self.run}" if self.run else title
+        others = [f"{name} {value}" for name, value in self._others().items()]
+        return " · ".join([self.task, self.pair, self.layers, start, *others])
 
     @property
     def name(self) -> str:
-        """For files and tables; unique within a study."""
+        """For files and tables; other jobs of the same task have other names."""
         parts = [self.content, self.style, "+".join(self.content_layers), window(self.style_layers)]
         start = f"noise{self.seed}" if self.init == "noise" else self.init
-        run = f"run{self.run}" if self.run else None
-        film = "film" if self.frames else None
-        return "_".join(part for part in [*parts, start, f"{self.size}px", run, film] if part)
+        others = [re.sub(r"[^\w.-]+", "-", f"{name}-{value}") for name, value in self._others().items()]
+        return "_".join(part for part in [*parts, start, f"{self.size}px", f"{self.iterations}it", *others] if part)
+
+    def _others(self) -> dict[str, Any]:
+        """The fields that titles and names do not always state, where they are not at their default."""
+        stated = {"task", "content", "style", "content_layers", "style_layers", "init", "seed", "size", "iterations"}
+        fields = [field for field in dataclasses.fields(self) if field.name not in stated]
+        return {field.name: value for field in fields if (value := getattr(self, field.name)) != field.default}
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""

@@ -15,6 +15,11 @@ LAYERS: tuple[str, ...] = tuple(
 )
 """conv1_1 … conv5_4, shallow to deep; the study also counts them 1 … 16."""
 
+CLASSIC: tuple[str, ...] = ("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1")
+"""The style layers of Gatys et al. (2016)."""
+CLASSIC_NAME = "classic"
+"""What `CLASSIC` is written as."""
+
 BLOCK_ENDS: frozenset[str] = frozenset({"conv1_2", "conv2_2", "conv3_4", "conv4_4"})
 """Layers that a 2×2 pooling follows (the pooling after conv5_4 feeds no layer)."""
 
@@ -70,7 +75,8 @@ def layer_name(layer: str | int) -> str:
 
 
 def parse_layers(value: str | int | Iterable[str | int]) -> tuple[str, ...]:
-    """Layer names from one layer, a range (``"1-5"``, ``"conv1_1-conv3_1"``) or a list of these; in the order of depth.
+    """Layer names from one layer, a range (``"1-5"``, ``"conv1_1-conv3_1"``), ``"classic"`` or a list of these; in the
+    order of depth.
 
     Raises:
         ParamsError: an unknown layer, a range that runs backwards, a layer given twice, or none at all.
@@ -79,6 +85,9 @@ def parse_layers(value: str | int | Iterable[str | int]) -> tuple[str, ...]:
         value = [value]
     names: list[str] = []
     for item in [value] if isinstance(value, str) else value:
+        if isinstance(item, str) and item.strip().lower() == CLASSIC_NAME:
+            names += CLASSIC
+            continue
         parts = re.split(r"\s*[-–]\s*", item.strip()) if isinstance(item, str) else [item]
         if len(parts) > 2:
             raise ParamsError(f"{item!r} is no range of layers: write it like 1-5 or conv1_1-conv3_1")
@@ -95,7 +104,10 @@ def parse_layers(value: str | int | Iterable[str | int]) -> tuple[str, ...]:
 
 
 def window(layers: Iterable[str]) -> str:
-    """A short label for a set of layers: ``"1-5"`` for neighbours, ``"1,3,5"`` otherwise."""
+    """A short label for layers: ``"1-5"`` for neighbours, ``"classic"`` for `CLASSIC`, ``"1,3,5"`` otherwise."""
+    layers = tuple(layers)
+    if layers == CLASSIC:
+        return CLASSIC_NAME
     numbers = [layer_number(name) for name in layers]
     if len(numbers) > 1 and numbers == list(range(numbers[0], numbers[-1] + 1)):
         return f"{numbers[0]}-{numbers[-1]}"

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from nst.engine import images, vgg
+from nst.engine.layers import CLASSIC
 from nst.engine.losses import content_loss, gram_distance, gram_matrix
 from nst.engine.style_metrics import colour_distance, projected, sliced_wasserstein
 from nst.engine.vgg import Encoder
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
 CONTENT_LAYER = "conv4_2"
-STYLE_LAYERS = ("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1")
+STYLE_LAYERS = CLASSIC
 
 
 def content_distance(picture: Tensor, content: Tensor, weights: str) -> float:

@@ -40,7 +40,7 @@ class Options(Settings):
 
     task: ClassVar[Task]
 
-    size: int = Field(512, ge=32, le=4096, description="longest side of the picture, px")
+    size: int = Field(512, ge=32, le=params.LARGEST, description="longest side of the picture, px")
     seed: int = Field(0, ge=0, lt=2**63, description="of the noise, where the start is noise")
     threads: int | None = Field(
         None, ge=1, le=4 * (os.cpu_count() or 1), description="CPU threads of this process (default: one a core)"
@@ -108,9 +108,11 @@ def run(
     from nst.engine.inputs import Inputs
     from nst.engine.run import run_job
 
-    fitted = {kind: _png(picture, kind, options.size) for kind, picture in pictures.items()}
-    inputs = Inputs(content=fitted.get("content"), style=fitted.get("style"))
     job = _job(options, pictures)
+    inputs = Inputs(
+        content=_png(pictures["content"], "content", job.size) if job.content else None,
+        style=_png(pictures["style"], "style", job.style_size, job.style_scale) if job.style else None,
+    )
     _check_memory(job, inputs)
     # PSNR and SSIM say something of a reconstruction alone, and their library takes two seconds to import.
     return run_job(
@@ -136,19 +138,20 @@ def _name(picture: Picture, kind: str) -> str:
     return Path(picture).stem if isinstance(picture, str | os.PathLike) else kind
 
 
-def _png(picture: Picture, kind: str, size: int) -> bytes:
-    """The picture at a size."""
+def _png(picture: Picture, kind: str, size: int, scale: float = 1.0) -> bytes:
+    """The picture at a size, which is `scale` × the job's."""
     from PIL import Image
 
     from nst.engine import images
+    from nst.engine.inputs import label
 
     if isinstance(picture, Image.Image):
         try:
-            return images.to_png(images.fit(images.rgb(picture), size, kind))
+            return images.to_png(images.fit(images.rgb(picture), size, label(kind, scale)))
         except OSError as error:  # it was opened but not read until now
             raise ImageError(f"{kind}: damaged or cut off ({error})") from None
     if isinstance(picture, str | os.PathLike):
-        return images.to_png(images.fit(images.read(Path(picture)), size, str(picture)))
+        return images.to_png(images.fit(images.read(Path(picture)), size, label(str(picture), scale)))
     raise ImageError(f"{kind}: give the path of a picture or a PIL image, not {picture!r:.60}")
 
 

@@ -38,8 +38,8 @@ PICTURES: "dict[Task, dict[str, str]]" = {
     "synthesize": {"style": "the picture whose texture to make"},
 }
 WITHOUT_EFFECT: "dict[Task, tuple[str, ...]]" = {
-    "reconstruct": ("style_weight", "style_loss"),
-    "synthesize": ("content_weight",),
+    "reconstruct": ("style_weight", "style_loss", "style_scale"),
+    "synthesize": ("content_weight", "style_scale"),
 }
 ALIASES = {"content_layers": ("--content-layer",)}
 

@@ -32,6 +32,8 @@ from nst.engine.jobs import (
 from nst.engine.layers import layer_name, parse_layers
 from nst.errors import OptionError, ParamsError
 
+LARGEST = 4096
+"""Longest side that a picture may have, px."""
 RECOMMENDED = "recommended"
 """Instead of layers: those that the transfer study recommends."""
 
@@ -81,7 +83,7 @@ class Settings(_Frozen):
     params.yaml states all of them at its top, for all studies; a study's section may override any of them.
     """
 
-    size: int = Field(192, ge=32, le=4096, description="longest side of the picture, px")
+    size: int = Field(192, ge=32, le=LARGEST, description="longest side of the picture, px")
     iterations: int = Field(40, ge=1, le=100_000, description="steps of the optimiser")
     tolerance: float = Field(
         0.0, ge=0, lt=1, description="end early where the loss falls by less than this share in 10 iterations; 0: never"
@@ -102,6 +104,12 @@ class Settings(_Frozen):
         description="what the style loss compares: Gram matrices, sliced Wasserstein "
         "distances or mean and deviation of each channel",
     )
+    style_scale: float = Field(
+        1.0,
+        gt=0,
+        le=8,
+        description="longest side of a transfer's style picture as a multiple of size; smaller gives smaller strokes",
+    )
     weights: str = Field("normalised", description="of VGG-19: normalised, torchvision, or the path of a .pth file")
 
     def job(
@@ -116,9 +124,13 @@ class Settings(_Frozen):
         seed: int = 0,
         **changes: Any,
     ) -> Job:
-        """A job with these settings; `changes` are fields of `Job` that differ from them."""
+        """A job with these settings; `changes` are fields of `Job` that differ from them.
+
+        Raises:
+            OptionError: settings do not go together, or not with this task.
+        """
         shared = {name: getattr(self, name) for name in Settings.model_fields}
-        return Job(
+        job = Job(
             task=task,
             content=content,
             style=style,
@@ -127,6 +139,20 @@ class Settings(_Frozen):
             init=init,
             seed=seed,
             **{**shared, **changes},
+        )
+        _check(job)
+        return job
+
+
+def _check(job: Job) -> None:
+    """Refuses what each field alone may be, and all together may not.
+
+    Raises:
+        OptionError: with the field that has to change.
+    """
+    if job.style_size > LARGEST:
+        raise OptionError(
+            "style_scale", f"{job.style_scale:g} × size {job.size} px is more than {LARGEST} px; lower one of them"
         )
 
 
@@ -190,7 +216,7 @@ class Gallery(Settings):
     seed: Seed
     gram_layers: Layers
     favourites: Distinct[Pair] = Field(min_length=1)
-    favourite_size: int = Field(ge=32, le=4096)
+    favourite_size: int = Field(ge=32, le=LARGEST)
     film: Process
 
 

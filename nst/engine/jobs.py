@@ -43,6 +43,8 @@ class Job:
     tv_weight: float = 0.0
     style_loss: StyleLoss = "gram"
     """What of the style's activations is compared; see `nst.engine.style_losses`."""
+    style_scale: float = 1.0
+    """Longest side of a transfer's style picture, as a multiple of `size`: smaller gives smaller strokes."""
     init: Init = "noise"
     seed: int = 0
     noise: Noise = "pink"
@@ -71,6 +73,11 @@ class Job:
             if (value := getattr(self, field.name)) != field.default
         }
         return hashlib.sha256(json.dumps(chosen, sort_keys=True).encode()).hexdigest()
+
+    @property
+    def style_size(self) -> int:
+        """Longest side of the style picture, px.  When synthesizing, it is also the result's."""
+        return round(self.size * self.style_scale) if self.content else self.size
 
     @property
     def pair(self) -> str:

@@ -31,10 +31,11 @@ def estimate(job: Job, height: int, width: int, precision: str) -> float:
         precision: "bfloat16" or "float32".
     """
     pixels = height * width
+    style_pixels = job.style_size**2 if job.style_size > job.size else 0  # at most; smaller ones take less than a step
     each = _STEP[precision] + (_HISTORY if job.optimizer == "lbfgs" else 0)
     if job.style and job.style_loss == "sliced_wasserstein":
         each += _SORTING
-    most = max(_BASE[precision] + each * pixels, _METRICS[0] + _METRICS[1] * pixels)
+    most = max(_BASE[precision] + each * pixels, _METRICS[0] + _METRICS[1] * max(pixels, style_pixels))
     return most + (_ADAIN if job.init == "adain" else 0)
 
 

@@ -1,16 +1,16 @@
 """What `nst.transfer`, `nst.reconstruct`, `nst.synthesize` and the `nst` command share: their options, and one run."""
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeAlias
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, ValidationInfo
 
 from nst import params
 from nst.engine.jobs import Init, Task
 from nst.engine.layers import CLASSIC, parse_layers
-from nst.errors import ImageError
+from nst.errors import ImageError, ParamsError
 from nst.params import Settings
 
 if TYPE_CHECKING:
@@ -25,9 +25,19 @@ Picture: TypeAlias = "str | os.PathLike[str] | Image.Image"
 """The path of a picture file, or a picture in memory."""
 
 
-def _typed_layers(value: Any) -> tuple[str, ...]:
-    """Layers as `parse_layers` reads them, or several in one string with commas."""
-    return parse_layers([part for part in value.split(",") if part.strip()] if isinstance(value, str) else value)
+def _typed_layers(value: Any, info: ValidationInfo) -> tuple[str, ...]:
+    """Layers as `parse_layers` reads them, or several in one string with commas.
+
+    With layer weights they must be given in the order of depth, so that it is clear whose a weight is.
+    """
+    items = [part for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+    layers = parse_layers(items)
+    weights = f"{str(info.field_name).removesuffix('s')}_weights"
+    if info.data.get(weights) and isinstance(items, Iterable):
+        given = [name for item in items for name in parse_layers(item)]
+        if given != list(layers):
+            raise ParamsError(f"with {weights}, give the layers in the order of depth: {','.join(layers)}")
+    return layers
 
 
 Layers = Annotated[tuple[str, ...], BeforeValidator(_typed_layers)]

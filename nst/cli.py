@@ -38,8 +38,8 @@ PICTURES: "dict[Task, dict[str, str]]" = {
     "synthesize": {"style": "the picture whose texture to make"},
 }
 WITHOUT_EFFECT: "dict[Task, tuple[str, ...]]" = {
-    "reconstruct": ("style_weight", "style_loss", "style_scale"),
-    "synthesize": ("content_weight", "style_scale"),
+    "reconstruct": ("style_weight", "style_layer_weights", "style_loss", "style_scale"),
+    "synthesize": ("content_weight", "content_layer_weights", "style_scale"),
 }
 ALIASES = {"content_layers": ("--content-layer",)}
 
@@ -57,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         _run(arguments)
     except OptionError as error:
-        print(f"error: {arguments.spelled.get(error.option, error.option)}: {error.problem}", file=sys.stderr)
+        print(f"error: {_spelled(arguments, error.option)}: {error.problem}", file=sys.stderr)
         return 2
     except NSTError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -87,6 +87,12 @@ def _run(arguments: argparse.Namespace) -> None:
         result = api.run(options, pictures, show)
     _save(result.png, output)
     print(f"{output}: {_summary(result, time.perf_counter() - began)}")
+
+
+def _spelled(arguments: argparse.Namespace, option: str) -> str:
+    """An option as it was typed, from its name or that of a value in it ("style_layer_weights.2")."""
+    name, *place = option.split(".")
+    return ".".join([arguments.spelled.get(name, name), *place])
 
 
 def _summary(result: "Result", seconds: float) -> str:
@@ -184,7 +190,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _add_option(command: argparse.ArgumentParser, name: str, field: "FieldInfo") -> None:
-    default = ",".join(field.default) if isinstance(field.default, tuple) else field.default
+    default = ",".join(field.default) or None if isinstance(field.default, tuple) else field.default
     choices = get_args(field.annotation) if get_origin(field.annotation) is Literal else ()
     command.add_argument(
         f"--{name.replace('_', '-')}",

@@ -36,5 +36,9 @@ class ResultError(NSTError):
     """A stored result that cannot be read back whole."""
 
 
+class DivergedError(NSTError):
+    """An optimisation whose loss or picture is no number any more."""
+
+
 class CapacityError(NSTError):
     """A job that needs more memory than is free."""

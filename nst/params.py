@@ -54,6 +54,30 @@ Seed = Annotated[int, Field(strict=True, ge=0, lt=2**63)]
 """Of torch's generators."""
 
 
+LEAST, MOST = 1e-6, 1e6
+"""Weights other than 0: beyond them float32 has no digits left for the smaller of two losses."""
+
+
+def _not_tiny(value: float) -> float:
+    if 0 < value < LEAST:
+        raise ValueError(f"a weight is 0, or from {LEAST:g} to {MOST:g} (found {value:g})")
+    return value
+
+
+def _numbers(value: Any) -> Any:
+    """Numbers in one string with commas, as typed on a command line; what else is given, as it is."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return [float(part) for part in value.split(",") if part.strip()]
+    except ValueError:
+        raise ValueError(f"{value!r} is no list of numbers: write them like 1,0.5,0.25") from None
+
+
+Weight = Annotated[float, Field(ge=0, le=MOST), AfterValidator(_not_tiny)]
+LayerWeights = Annotated[tuple[Annotated[Weight, Field(strict=True)], ...], BeforeValidator(_numbers)]
+
+
 def _distinct(values: tuple[Any, ...]) -> tuple[Any, ...]:
     for index, value in enumerate(values):
         if value in values[:index]:
@@ -96,9 +120,15 @@ class Settings(_Frozen):
     pooling: Pooling = Field("max", description="of VGG-19")
     parametrization: Parametrization = Field("fourier", description="what the optimiser changes")
     noise: Noise = Field("pink", description="kind of noise, where the start is noise")
-    content_weight: float = Field(1.0, ge=0, description="of the content loss")
-    style_weight: float = Field(10.0, ge=0, description="of the style loss")
-    tv_weight: float = Field(0.0, ge=0, description="of the total variation; 0.1 smooths")
+    content_weight: Weight = Field(1.0, description="of the content loss")
+    style_weight: Weight = Field(10.0, description="of the style loss: how strong the style is beside the content")
+    tv_weight: Weight = Field(0.0, description="of the total variation; 0.1 smooths")
+    content_layer_weights: LayerWeights = Field(
+        (), description="of each content layer beside the others, in the order of depth; none: equal"
+    )
+    style_layer_weights: LayerWeights = Field(
+        (), description="of each style layer beside the others, in the order of depth; none: equal"
+    )
     style_loss: StyleLoss = Field(
         "gram",
         description="what the style loss compares: Gram matrices, sliced Wasserstein "
@@ -154,6 +184,24 @@ def _check(job: Job) -> None:
         raise OptionError(
             "style_scale", f"{job.style_scale:g} × size {job.size} px is more than {LARGEST} px; lower one of them"
         )
+    names = {"reconstruct": ["content_weight"], "synthesize": ["style_weight"]}.get(
+        job.task, ["style_weight", "content_weight"]
+    )
+    if not any(getattr(job, name) for name in names):
+        others = "".join(f", and so is {name}" for name in names[1:])
+        raise OptionError(names[0], f"is 0{others}: there is nothing to optimise; raise it")
+    for name in ("content_layer_weights", "style_layer_weights"):
+        _check_layer_weights(name, getattr(job, name), getattr(job, name.replace("_weights", "s")))
+
+
+def _check_layer_weights(name: str, weights: tuple[float, ...], layers: tuple[str, ...]) -> None:
+    if not weights or not layers:
+        return
+    if len(weights) != len(layers):
+        expected = f"give one for each of {', '.join(layers)}"
+        raise OptionError(name, f"{len(weights)} of them for {len(layers)} layers; {expected}")
+    if not any(weights):
+        raise OptionError(name, "all are 0, so that nothing is compared; raise one")
 
 
 class Reconstruction(Settings):

@@ -16,6 +16,7 @@ from nst.engine.optimize import PATIENCE, Objective, Outcome, State, minimize
 from nst.engine.parametrize import Fourier, Parametrization, Pixels, Sigmoid
 from nst.engine.vgg import Encoder
 from nst.engine.weights import VGGWeights, adain_decoder
+from nst.errors import DivergedError
 
 NOISE = torch.rand(1, 3, 3, 3, generator=torch.Generator().manual_seed(0))
 TARGET = torch.nn.functional.interpolate(0.8 * NOISE[:, :1] + 0.2 * NOISE, (8, 10), mode="bicubic").clamp(0.05, 0.95)
@@ -287,3 +288,23 @@ def test_both_precisions_reach_the_same_loss(optimizer: str, parametrization: st
     assert rough.environment.precision == "bfloat16"
     assert rough.losses[-1] == pytest.approx(exact.losses[-1], rel=0.05 if optimizer == "adam" else 0.1)
     assert pixels(rough.png).shape == pixels(exact.png).shape
+
+
+class TestNumbersThatAreNone:
+    """An optimisation that leaves the numbers ends with an error, not with a picture."""
+
+    @pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
+    def test_a_loss(self, optimizer: Any) -> None:
+        def falling(pictures: Tensor, numbers: Sequence[int]) -> Tensor:
+            return (pictures - 0.9).log().sum((1, 2, 3))
+
+        start = torch.full((1, 3, 4, 4), 0.8)
+        with pytest.raises(DivergedError, match="after 0 iterations the loss is nan; lower learning_rate or"):
+            minimize(falling, start, Pixels() if optimizer == "adam" else Sigmoid(), iterations=5, optimizer=optimizer)
+
+    def test_a_gradient_in_the_last_iteration(self) -> None:
+        def steep(pictures: Tensor, numbers: Sequence[int]) -> Tensor:
+            return pictures.sqrt().sum((1, 2, 3))  # finite, and its slope at 0 is not
+
+        with pytest.raises(DivergedError, match="after 1 iterations the picture is not finite; lower learning_rate"):
+            minimize(steep, torch.zeros(1, 3, 4, 4), Pixels(), iterations=1)

@@ -41,6 +41,9 @@ class Job:
     content_weight: float = 1.0
     style_weight: float = 10.0
     tv_weight: float = 0.0
+    content_layer_weights: tuple[float, ...] = ()
+    style_layer_weights: tuple[float, ...] = ()
+    """Of each layer beside the others, in the same order; () for equal ones."""
     style_loss: StyleLoss = "gram"
     """What of the style's activations is compared; see `nst.engine.style_losses`."""
     style_scale: float = 1.0
@@ -118,5 +121,7 @@ class Job:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "Job":
         """Inverse of `to_dict`."""
-        lists = {key: tuple(values[key]) for key in ("content_layers", "style_layers")}
-        return cls(**{**values, **lists})
+        fields: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in values.items()
+        }
+        return cls(**fields)

@@ -17,7 +17,8 @@ from nst.engine.vgg import Encoder
 class Objective:
     """content_weight × content loss + style_weight × style loss + tv_weight × total variation, for each picture.
 
-    The content loss is the mean over the job's content layers, the style loss over its style layers.
+    The content loss is the mean over the job's content layers, the style loss over its style layers, weighted where the
+    job has layer weights.
 
     Args:
         jobs: one for each picture of the batch.
@@ -75,18 +76,21 @@ class _Part(NamedTuple):
 
 
 def _content_parts(job: Job, targets: Layers) -> list[_Part]:
-    return [
-        _Part(layer, "content", content_loss, target, job.content_weight / len(targets))
-        for layer, target in targets.items()
-    ]
+    shares = _shares(job.content_weight, job.content_layers, job.content_layer_weights)
+    return [_Part(layer, "content", content_loss, target, shares[layer]) for layer, target in targets.items()]
 
 
 def _style_parts(job: Job, targets: Layers) -> list[_Part]:
     distance = style_losses.load(job.style_loss).distance
-    return [
-        _Part(layer, job.style_loss, distance, target, job.style_weight / len(targets))
-        for layer, target in targets.items()
-    ]
+    shares = _shares(job.style_weight, job.style_layers, job.style_layer_weights)
+    return [_Part(layer, job.style_loss, distance, target, shares[layer]) for layer, target in targets.items()]
+
+
+def _shares(weight: float, layers: Sequence[str], layer_weights: Sequence[float]) -> dict[str, float]:
+    """What each layer's loss is multiplied by: they add up to `weight`."""
+    layer_weights = layer_weights or [1.0] * len(layers)
+    total = sum(layer_weights)
+    return {layer: weight * each / total for layer, each in zip(layers, layer_weights, strict=True)}
 
 
 def _together(parts: Sequence[Sequence[_Part]]) -> "Iterator[_Term]":

@@ -4,6 +4,7 @@ Pictures of a batch share the evaluation of the objective and nothing else: each
 optimizer and its own end.
 """
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -14,12 +15,14 @@ from torch import Tensor
 
 from nst.engine.jobs import LEARNING_RATE, Optimizer
 from nst.engine.parametrize import Parametrization
+from nst.errors import DivergedError
 
 Objective = Callable[[Tensor, Sequence[int]], Tensor]
 """From pictures (A, 3, H, W) in [0, 1], and which of the batch they are, to a loss each, (A,); differentiable."""
 
 PATIENCE = 10
 """Iterations in which the loss has to fall, where a tolerance is given."""
+_REMEDY = "lower learning_rate or the largest weight, or take precision float32"
 LBFGS_HISTORY = 20
 """Steps that L-BFGS estimates the curvature from."""
 
@@ -78,6 +81,9 @@ def minimize(
         learning_rate: of Adam, at the start.
         tolerance: a picture ends where its lowest loss fell by less than this share in the last `PATIENCE` iterations;
             0 means that it goes on.
+
+    Raises:
+        DivergedError: a loss, or a picture at its end, is not finite.
     """
     starts = starts.clamp(0, 1).contiguous()
     options: dict[str, Any] = {"iterations": iterations, "tolerance": tolerance, "on_iteration": on_iteration}
@@ -239,6 +245,8 @@ class _Record:
 
     def add(self, loss: float, seconds: float, evaluations: int = 1) -> None:
         """An iteration's loss, and the time since the last."""
+        if not math.isfinite(loss):
+            raise DivergedError(f"after {len(self.losses)} iterations the loss is {loss}; {_REMEDY}")
         self.seconds += seconds
         self.evaluations += evaluations
         self.losses.append(loss)
@@ -252,6 +260,8 @@ class _Record:
         return before - min(self.losses[-PATIENCE:]) < tolerance * before
 
     def outcome(self, picture: Tensor) -> Outcome:
+        if not picture.isfinite().all():
+            raise DivergedError(f"after {len(self.losses)} iterations the picture is not finite; {_REMEDY}")
         return Outcome(picture, tuple(self.losses), tuple(self.elapsed), self.seconds, self.evaluations)
 
 

@@ -38,8 +38,8 @@ PICTURES: "dict[Task, dict[str, str]]" = {
     "synthesize": {"style": "the picture whose texture to make"},
 }
 WITHOUT_EFFECT: "dict[Task, tuple[str, ...]]" = {
-    "reconstruct": ("style_weight", "style_layer_weights", "style_loss", "style_scale"),
-    "synthesize": ("content_weight", "content_layer_weights", "style_scale"),
+    "reconstruct": ("style_weight", "style_layer_weights", "style_loss", "style_scale", "colour"),
+    "synthesize": ("content_weight", "content_layer_weights", "style_scale", "colour"),
 }
 ALIASES = {"content_layers": ("--content-layer",)}
 

@@ -19,6 +19,7 @@ from pydantic import (
 
 from nst.engine.jobs import (
     LEARNING_RATE,
+    Colour,
     Init,
     Job,
     Noise,
@@ -139,6 +140,11 @@ class Settings(_Frozen):
         gt=0,
         le=8,
         description="longest side of a transfer's style picture as a multiple of size; smaller gives smaller strokes",
+    )
+    colour: Colour = Field(
+        "style",
+        description="whose colours a transfer has: the style's; the content's, put in at the end (content) or with "
+        "only the luminance painted (luminance); or the style's moved to the content's (matched)",
     )
     weights: str = Field("normalised", description="of VGG-19: normalised, torchvision, or the path of a .pth file")
 

@@ -19,7 +19,9 @@ UNLIKE = (
     make_job(style_layers=("conv2_1", "conv2_2"), style="cafe_terrace", init="noise", seed=1),
     make_job("reconstruct"),
     make_job(style_loss="sliced_wasserstein", style="cafe_terrace"),
-    make_job(style_loss="moments"),
+    make_job(style_loss="moments", style_scale=1.5, style_layer_weights=(1.0, 0.5)),
+    make_job(colour="content"),
+    make_job(colour="matched", init="adain"),
     make_job("transfer", content_layers=("conv1_2", "conv3_1"), content_weight=3.0, tv_weight=0.5, init="adain"),
 )
 """One batch: the same picture size and deepest layer, and else whatever may differ."""
@@ -70,6 +72,10 @@ class TestSameBytes:
         assert len(set(lengths)) > 1
         assert min(lengths) < 60
 
+    def test_as_alone_where_luminance_is_painted(self) -> None:
+        jobs = (make_job(colour="luminance"), make_job(colour="luminance", init="noise", style="cafe_terrace"))
+        assert [result.png for result in together(jobs)] == [together((job,))[0].png for job in jobs]
+
     def test_films(self) -> None:
         jobs = (make_job(frames=2), make_job(frames=3, style="cafe_terrace"), make_job(seed=1))
         assert [result.frames for result in together(jobs)] == [together((job,))[0].frames for job in jobs]
@@ -93,7 +99,7 @@ def test_each_has_its_share_of_the_time() -> None:
     [
         {"content_layers": ("conv3_2",)}, {"size": 64}, {"content": "chelsea"}, {"iterations": 5}, {"tolerance": 0.1},
         {"learning_rate": 0.5}, {"optimizer": "lbfgs"}, {"parametrization": "pixels"}, {"pooling": "average"},
-        {"precision": "float32"},
+        {"precision": "float32"}, {"colour": "luminance"},
     ],
     ids=str,
 )  # fmt: skip

@@ -16,6 +16,7 @@ Precision = Literal["auto", "bfloat16", "float32"]
 Pooling = Literal["max", "average"]
 Parametrization = Literal["pixels", "fourier"]
 Noise = Literal["uniform", "normal", "pink"]
+Colour = Literal["style", "content", "luminance", "matched"]
 StyleLoss = Literal["gram", "sliced_wasserstein", "moments"]
 
 LEARNING_RATE = 0.1
@@ -48,6 +49,9 @@ class Job:
     """What of the style's activations is compared; see `nst.engine.style_losses`."""
     style_scale: float = 1.0
     """Longest side of a transfer's style picture, as a multiple of `size`: smaller gives smaller strokes."""
+    colour: Colour = "style"
+    """Whose colours a transfer's picture has: the style's, or the content's in one of three ways, see
+    `nst.engine.recolour`."""
     init: Init = "noise"
     seed: int = 0
     noise: Noise = "pink"
@@ -81,6 +85,11 @@ class Job:
     def style_size(self) -> int:
         """Longest side of the style picture, px.  When synthesizing, it is also the result's."""
         return round(self.size * self.style_scale) if self.content else self.size
+
+    @property
+    def recoloured(self) -> Colour:
+        """`colour`, where there are two pictures."""
+        return self.colour if self.task == "transfer" else "style"
 
     @property
     def pair(self) -> str:

@@ -10,6 +10,7 @@ from torch import Tensor
 from nst.engine import style_losses
 from nst.engine.jobs import Job
 from nst.engine.losses import content_loss, total_variation
+from nst.engine.recolour import grey
 from nst.engine.targets import Layers
 from nst.engine.vgg import Encoder
 
@@ -21,7 +22,7 @@ class Objective:
     job has layer weights.
 
     Args:
-        jobs: one for each picture of the batch.
+        jobs: one for each picture of the batch; all with colour "luminance", or none.
         contents, styles: what each job aims at, from `nst.engine.targets`; {} where it has none.
     """
 
@@ -32,11 +33,15 @@ class Objective:
         self._encoder = encoder
         self._contents = contents
         self._styles = styles
+        self.is_grey = jobs[0].recoloured == "luminance"
+        """Pictures are seen without their colours."""
         self._numbers: tuple[int, ...] = ()
         self._terms: list[_Term] = []
 
     def __call__(self, pictures: Tensor, numbers: Sequence[int]) -> Tensor:
         """The losses (A,) of pictures (A, 3, H, W), which are those of the batch that `numbers` names."""
+        if self.is_grey:
+            pictures = grey(pictures)
         layers = {term.layer for term in self._terms_of(numbers)}
         return self.losses(pictures, self._encoder(pictures, layers), numbers)
 

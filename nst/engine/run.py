@@ -1,12 +1,13 @@
 """Run jobs: from a `Job` and its pictures to a `Result`, one job alone or several as a batch."""
 
+import dataclasses
 import functools
 import os
 import platform
 import resource
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import psutil
@@ -14,7 +15,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from nst.engine import batches, images, init, metrics, targets, vgg, weights
+from nst.engine import batches, images, init, metrics, recolour, targets, vgg, weights
 from nst.engine.inputs import Inputs
 from nst.engine.jobs import Job
 from nst.engine.machine import machine, precision_of
@@ -48,7 +49,7 @@ def run_jobs(
 
     Args:
         jobs: of one kind, as `nst.engine.batches.kind` says.
-        inputs: their pictures at the jobs' size, from `nst.engine.inputs`.
+        inputs: their pictures at the jobs' sizes, from `nst.engine.inputs`.
         threads: of torch in this process, from here on; None means `default_threads`.
         warm_up: make the starts and take two steps first, so that the times hold no first-use costs.
         on_iteration: called after each iteration of a picture.
@@ -63,21 +64,23 @@ def run_jobs(
     torch.set_num_threads(default_threads() if threads is None else threads)
     began = time.perf_counter()
     device = torch_device()
-    objective, encoder = _objective(jobs, inputs, device)
+    aims = [recoloured(job, given) for job, given in zip(jobs, inputs, strict=True)]
+    objective, encoder = _objective(jobs, aims, device)
     optimise = functools.partial(_optimise, jobs[0], inputs[0], objective)
     if warm_up:
-        optimise(_starts(jobs, inputs, device)[0], lambda _state: None, iterations=2)
+        optimise(_starts(jobs, aims, device)[0], lambda _state: None, iterations=2)
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats()
-    starts, start_seconds = _starts(jobs, inputs, device)
-    frames, watch = _recorder(jobs, starts, on_iteration)
+    starts, start_seconds = _starts(jobs, aims, device)
+    finish = [_finish(job, given, device) for job, given in zip(jobs, inputs, strict=True)]
+    frames, watch = _recorder(jobs, starts, finish, on_iteration)
     outcomes = optimise(starts, watch)
     shared = (time.perf_counter() - began) / len(jobs)
     environment = _environment(jobs[0], encoder)
     results = []
     for number, (job, outcome) in enumerate(zip(jobs, outcomes, strict=True)):
         began = time.perf_counter()
-        saved = decode(outcome.picture)
+        saved = decode(finish[number](outcome.picture))
         png = images.to_png(saved)
         made = time.perf_counter()
         quality = _quality(
@@ -110,6 +113,33 @@ def torch_device() -> torch.device:
     torch.backends.cudnn.allow_tf32 = False  # metrics are in float32, not nearly so
     torch.backends.cudnn.deterministic = True
     return torch.device("cuda")
+
+
+_Finish = Callable[[Tensor], Tensor]
+
+
+@functools.lru_cache(maxsize=4)
+def recoloured(job: Job, given: Inputs) -> Inputs:
+    """The originals in the colours that the job aims at, rounded to 8 bit as all pictures are.
+
+    Metrics compare with the originals as they are, so that jobs of different colours compare.
+    """
+    if job.recoloured not in ("luminance", "matched"):
+        return given
+    assert given.content is not None and given.style is not None, "a transfer has both"
+    content, style = (as_tensor(images.from_png(png)) for png in (given.content, given.style))
+    if job.recoloured == "matched":
+        return Inputs(given.content, images.to_png(decode(recolour.match_colours(style, content))))
+    grey = recolour.grey(content), recolour.match_luminance(style, content)
+    return Inputs(*(images.to_png(decode(picture)) for picture in grey))
+
+
+def _finish(job: Job, given: Inputs, device: torch.device) -> _Finish:
+    """What makes the job's picture of what is optimised."""
+    if job.recoloured not in ("content", "luminance"):
+        return lambda picture: picture
+    assert given.content is not None, "a transfer has a content picture"
+    return functools.partial(recolour.with_colours_of, _tensor(given.content, device))
 
 
 def _objective(jobs: Sequence[Job], inputs: Sequence[Inputs], device: torch.device) -> tuple[Objective, Encoder]:
@@ -178,16 +208,19 @@ def _adain_encoder(device: torch.device) -> Encoder:
 
 
 def _recorder(
-    jobs: Sequence[Job], starts: Sequence[Tensor], on_iteration: Callback
+    jobs: Sequence[Job], starts: Sequence[Tensor], finish: "Sequence[_Finish]", on_iteration: Callback
 ) -> tuple[list[list[bytes]], Callback]:
     """For each job the frames of its film, PNG files at about equal distances; and the callback that appends them."""
-    frames = [[images.to_png(decode(start))] if job.frames else [] for job, start in zip(jobs, starts, strict=True)]
+    frames = [
+        [images.to_png(decode(finish[number](starts[number])))] if job.frames else [] for number, job in enumerate(jobs)
+    ]
     wanted = [{round(i * job.iterations / job.frames) for i in range(1, job.frames)} for job in jobs]
 
     def watch(state: State) -> None:
+        finished = dataclasses.replace(state, picture=lambda: finish[state.number](state.picture()))
         if state.iteration in wanted[state.number]:
-            frames[state.number].append(images.to_png(decode(state.picture())))
-        on_iteration(state)
+            frames[state.number].append(images.to_png(decode(finished.picture())))
+        on_iteration(finished)
 
     return frames, watch
 
@@ -208,7 +241,7 @@ def _quality(
     features = metrics.activations(picture, layers, job.weights)
     distances = metrics.distances(picture, inputs.content, inputs.style, job.weights, features=features)
     with torch.no_grad():
-        if job.pooling == "max":  # as the network that distances are measured in
+        if job.pooling == "max" and not objective.is_grey:  # as what distances are measured in
             final_loss = objective.losses(picture, features, [number])
         else:
             final_loss = objective(picture, [number])

@@ -13,7 +13,7 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export VIRTUAL_ENV := $(CURDIR)/$(VENV)
 unexport PYTHONHOME
 
-.PHONY: help install repro compare bench serve serve-stop test test-cluster lint format lock clean distclean
+.PHONY: help install repro compare bench docs serve serve-stop test test-cluster lint format lock clean distclean
 
 help:
 	@echo 'make repro      install, fetch the data, run every study that is out of date'
@@ -22,6 +22,7 @@ help:
 	@echo 'make serve      a Prefect page with a nightly run of all studies;  make serve-stop  ends it'
 	@echo 'make test-cluster  install, then the slow tests: clusters, servers, kills'
 	@echo 'make bench      how fast it is, beside a peer; takes 40 minutes of a machine with nothing else to do'
+	@echo 'make docs       write docs/parameters.md anew from the code and the parameters study'
 	@echo 'make lint       ruff and mypy alone;  make format  rewrites what ruff can'
 	@echo 'make lock       write the installed versions to requirements.lock'
 	@echo 'make clean      remove tool caches, end `make serve`;  make distclean  also .venv, logs and finished jobs'
@@ -71,6 +72,10 @@ $(VENV)/.bench: $(INSTALLED)
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --constraint requirements.lock \
 		--no-build-isolation --editable '.[bench]'
 	@touch $@
+
+# With the strips of the parameters study that lie in reports/.
+docs: $(INSTALLED)
+	@python -m nst.parameters docs/parameters.md
 
 lint: $(INSTALLED)
 	ruff check .

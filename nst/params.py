@@ -118,9 +118,16 @@ class Settings(_Frozen):
         LEARNING_RATE, gt=0, le=10, description="of Adam at the start, from where it falls to 0; L-BFGS has none"
     )
     precision: Precision = Field("auto", description="of the features; auto: bfloat16 where it is fast")
-    pooling: Pooling = Field("max", description="of VGG-19")
-    parametrization: Parametrization = Field("fourier", description="what the optimiser changes")
-    noise: Noise = Field("pink", description="kind of noise, where the start is noise")
+    pooling: Pooling = Field(
+        "max", description="of VGG-19: max, as it was trained, or average, as Gatys et al. suggest"
+    )
+    parametrization: Parametrization = Field(
+        "fourier",
+        description="what the optimiser changes: pixels, or Fourier coefficients, which give cleaner pictures",
+    )
+    noise: Noise = Field(
+        "pink", description="kind of noise, where the start is noise; pink is stronger at low frequencies"
+    )
     content_weight: Weight = Field(1.0, description="of the content loss")
     style_weight: Weight = Field(10.0, description="of the style loss: how strong the style is beside the content")
     tv_weight: Weight = Field(0.0, description="of the total variation; 0.1 smooths")

@@ -11,11 +11,11 @@ import pytest
 from engine_support import ROOT
 
 ORDER = (
-    "nst.errors", "nst.engine", "nst.params", "nst.api", "nst", "nst.cli", "nst.studies", "nst.report", "flows",
-    "benchmarks",
+    "nst.errors", "nst.engine", "nst.params", "nst.api", "nst", "nst.cli", "nst.parameters", "nst.studies",
+    "nst.report", "flows", "benchmarks",
 )  # fmt: skip
 """Each part imports those before it, and itself."""
-FRONT = {"nst.api", "nst", "nst.cli"}
+FRONT = {"nst.api", "nst", "nst.cli", "nst.parameters"}
 """For users: no other part imports these."""
 ORCHESTRATION = {"prefect", "prefect_dask", "dask", "distributed", "dask_jobqueue", "dvc"}
 

@@ -38,7 +38,7 @@ def with_colours_of(content: Tensor, pictures: Tensor) -> Tensor:
 
 
 def match_luminance(style: Tensor, content: Tensor) -> Tensor:
-    """A grey style with the mean and deviation of the content's luminance: Y' = σ_c / σ_s · (Y − μ_s) + μ_c (sec. 5.2).
+    """A grey style with the mean and deviation of the content's luminance: Y' = σ_c / σ_s · (Y − μ_s) + μ_c.
 
     Args:
         style, content: (1, 3, H, W), of any sizes.
@@ -49,10 +49,10 @@ def match_luminance(style: Tensor, content: Tensor) -> Tensor:
 
 
 def match_colours(style: Tensor, content: Tensor) -> Tensor:
-    """The style in colours of the content's mean and covariance: x' = A (x − μ_s) + μ_c (sec. 5.1).
+    """The style in colours of the content's mean and covariance: x' = A (x − μ_s) + μ_c.
 
-    A = Σ_c^½ Σ_s^-½, the square roots symmetric ones, by eigenvectors: of the paper's two solutions the one that it
-    recommends ("Image Analogies").  Values may leave [0, 1].
+    A = Σ_c^½ Σ_s^-½, the square roots symmetric ones, by eigenvectors: the paper's second solution, that of "Image
+    Analogies", which moves colours less than the first, by Cholesky factors.  Values may leave [0, 1].
 
     Args:
         style, content: (1, 3, H, W), of any sizes.

@@ -1,4 +1,4 @@
-"""Mean and standard deviation of each channel (Huang & Belongie 2017, eq. 13; Li, Wang, Liu & Hou 2017, eq. 11)."""
+"""Mean and standard deviation of each channel (Huang & Belongie 2017, eq. 13; Li, Wang, Liu & Hou 2017)."""
 
 from typing import Any
 

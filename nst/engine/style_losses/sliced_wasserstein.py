@@ -1,4 +1,4 @@
-"""Distributions of the activations in many directions (Heitz, Vanhoey, Chambon & Belcour 2021, eq. 3 to 5).
+"""Distributions of the activations in many directions (Heitz, Vanhoey, Chambon & Belcour 2021).
 
 Gram matrices know products of two channels; these know whole distributions.
 """

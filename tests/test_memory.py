@@ -51,6 +51,8 @@ def test_what_needs_more() -> None:
     assert memory.estimate(job, 512, 512, "float32") > least
     assert memory.estimate(make_job(optimizer="lbfgs"), 512, 512, "bfloat16") > least
     assert memory.estimate(make_job(init="adain"), 512, 512, "bfloat16") > least
+    assert memory.estimate(make_job(style_loss="sliced_wasserstein"), 512, 512, "bfloat16") > least
+    assert memory.estimate(make_job(size=512, style_scale=4.0), 512, 512, "bfloat16") > least
 
 
 def test_the_size_that_is_named_fits_and_the_next_does_not() -> None:

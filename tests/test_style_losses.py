@@ -110,6 +110,19 @@ class TestEveryLoss:
         finally:
             torch.set_num_threads(before)
 
+    @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU, which takes a batch at once")
+    def test_on_a_gpu_it_is_as_on_the_cpu(self, loss: StyleLoss) -> None:
+        features, style = activations((3, 64, 20, 27), 0, torch.float32), activations((1, 64, 30, 30), 1, torch.float32)
+        found = []
+        for device in ("cpu", "cuda"):
+            pictures = features.to(device).requires_grad_()
+            losses = distance(loss, pictures, style.to(device))
+            (losses * torch.tensor([1.0, 2.0, 3.0], device=device)).sum().backward()
+            assert pictures.grad is not None
+            found.append((losses.detach().cpu(), pictures.grad.cpu()))
+        for here, there in zip(*found, strict=True):
+            assert relative_error(there, here) < 1e-3
+
     def test_is_float32_and_near_for_bfloat16_activations(self, loss: StyleLoss, weights: VGGWeights) -> None:
         found = {}
         for dtype in (torch.bfloat16, torch.float32):

@@ -8,6 +8,7 @@ PYTHON ?= python3
 UV ?= uv
 VENV := .venv
 INSTALLED := $(VENV)/.installed
+PACKAGES := $(VENV)/.packages
 PIP := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check
 
 # PyPI's torch for Linux brings CUDA: 3.4 GB to download.  TORCH=cpu takes PyTorch's own build without it: 0.6 GB.
@@ -19,7 +20,7 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export VIRTUAL_ENV := $(CURDIR)/$(VENV)
 unexport PYTHONHOME
 
-.PHONY: help install repro compare bench serve serve-stop test test-cluster lint format lock clean distclean
+.PHONY: help install packages repro compare bench serve serve-stop test test-cluster lint format lock clean distclean
 
 help:
 	@echo 'make repro      install, fetch the data, run every study that is out of date'
@@ -34,12 +35,13 @@ help:
 	@echo 'make clean      remove tool caches, end `make serve`;  make distclean  also .venv, logs and finished jobs'
 
 install: $(INSTALLED)
+packages: $(PACKAGES)
 
 # Prefect's database, which a server would take seconds to make when the first study waits for it.
 LAY_OUT = PREFECT_HOME='$(CURDIR)/.prefect' DO_NOT_TRACK=1 $(VENV)/bin/prefect server database upgrade --yes > /dev/null
 
 # Built anew when the lock file changes; a half-built one has no stamp and is built again.
-$(INSTALLED): requirements.lock pyproject.toml
+$(PACKAGES): requirements.lock
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("error: Python 3.11 or later is needed; name one with make PYTHON=…")'
 	$(PYTHON) -m venv $(VENV)
 ifeq ($(TORCH),cpu)
@@ -49,6 +51,9 @@ ifeq ($(TORCH),cpu)
 else
 	$(PIP) --requirement requirements.lock
 endif
+	@touch $@
+
+$(INSTALLED): $(PACKAGES) pyproject.toml
 	$(PIP) --no-deps --no-build-isolation --editable .
 	$(LAY_OUT)
 	@touch $@

@@ -84,7 +84,8 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
         path.write_text(f"of {output}")
     made.run("dvc", "commit", "--force", "--quiet")
     made.run("git", "add", "--all")
-    made.run("git", "-c", "user.name=test", "-c", "user.email=test@localhost", "commit", "--quiet", "--message", "a run")
+    who = ("-c", "user.name=test", "-c", "user.email=test@localhost")
+    made.run("git", *who, "commit", "--quiet", "--message", "a run")
     return made
 
 

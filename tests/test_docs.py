@@ -22,7 +22,7 @@ from nst.cli import parser
 from nst.params import STUDIES
 
 ROOT = Path(__file__).parent.parent
-PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")] + sorted(
+PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "examples/README.md")] + sorted(
     (ROOT / "docs").glob("*.md")
 )
 TEXTS = {str(page.relative_to(ROOT)): page.read_text("utf-8") for page in PAGES}
@@ -32,7 +32,7 @@ EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"][
 PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text("utf-8"))
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text("utf-8"))["stages"].keys()
 DEPLOYMENTS = yaml.safe_load((ROOT / "prefect.yaml").read_text("utf-8"))["deployments"]
-BY_HAND = {".", "cp", "cd", "export", "$EDITOR", "docker cp", "git clone"}
+BY_HAND = {".", "cp", "export", "$EDITOR", "pre-commit"}
 """What nothing of ours defines."""
 
 
@@ -83,6 +83,10 @@ def check_python(arguments: list[str]) -> None:
         assert (ROOT / arguments[0]).is_file()
     if arguments[1:2] == ["flows.study"]:
         assert arguments[2] in STUDIES
+
+
+def check_pytest(arguments: list[str]) -> None:
+    assert all((ROOT / argument).exists() for argument in arguments)
 
 
 def check_pip(arguments: list[str]) -> None:
@@ -156,8 +160,8 @@ def check_docker(arguments: list[str]) -> None:
 
 
 CHECKS = {
-    "make": check_make, "dvc": check_dvc, "nst": check_nst, "python": check_python, "pip": check_pip, "uv": check_uv,
-    "prefect": check_prefect, "dask": check_dask, "docker": check_docker,
+    "make": check_make, "dvc": check_dvc, "nst": check_nst, "python": check_python, "pytest": check_pytest,
+    "pip": check_pip, "uv": check_uv, "prefect": check_prefect, "dask": check_dask, "docker": check_docker,
 }  # fmt: skip
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
@@ -131,3 +132,33 @@ def test_the_command_runs_outside_a_checkout(installed: Path, tmp_path: Path) ->
         assert str(installed) in ended.stderr
         assert ended.returncode == 0, ended.stderr
         assert expected in ended.stdout
+
+
+# ── Other machines ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_an_image_leaves_out_what_git_ignores() -> None:
+    """A key in `.env` or an environment of another machine has no place in an image."""
+
+    def entries(name: str) -> set[str]:
+        lines = (ROOT / name).read_text("utf-8").splitlines()
+        return {line.removeprefix("**/").strip("/") for line in lines if line and not line.startswith("#")}
+
+    assert entries(".gitignore") <= entries(".dockerignore")
+    assert {f".dvc/{entry}" for entry in entries(".dvc/.gitignore")} <= entries(".dockerignore")
+
+
+def test_the_workflow_runs_what_ci_runs_on_every_python_that_is_promised() -> None:
+    workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text("utf-8"))
+    job = workflow["jobs"]["test"]
+    assert ".ci/run" in [step.get("run") for step in job["steps"]]
+    assert (ROOT / ".ci" / "run").stat().st_mode & 0o111
+    assert PROJECT["requires-python"] == f">={job['strategy']['matrix']['python'][0]}"
+
+
+def test_hooks_run_tools_of_the_environment() -> None:
+    """Nothing is fetched, and the versions are those of the lock."""
+    (source,) = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text("utf-8"))["repos"]
+    assert source["repo"] == "local"
+    names = {hook["entry"].split()[0].removeprefix(".venv/bin/") for hook in source["hooks"]}
+    assert names <= _exported().keys()

@@ -123,8 +123,8 @@ def test_the_wheel_has_every_file_of_the_packages(installed: Path) -> None:
 
 def test_the_command_runs_outside_a_checkout(installed: Path, tmp_path: Path) -> None:
     (entry,) = installed.glob("*.dist-info/entry_points.txt")
-    assert "nst = nst.cli:command" in entry.read_text()
-    run = "import sys; from nst import cli; print(cli.__file__, file=sys.stderr); cli.command()"
+    module, function = re.search(r"^nst = ([\w.]+):(\w+)$", entry.read_text(), flags=re.MULTILINE).groups()  # type: ignore[union-attr]
+    run = f"import sys, {module} as it; print(it.__file__, file=sys.stderr); it.{function}()"
     environment = {**os.environ, "PYTHONPATH": str(installed)}
     for arguments, expected in ((["transfer", "--help"], "--style-layers"), (["--version"], PROJECT["version"])):
         command = [sys.executable, "-c", run, *arguments]

@@ -1,6 +1,7 @@
 """DVC's own views and remotes: what `dvc plots show` draws, and what `dvc push` and `dvc pull` carry."""
 
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ def _sources(plot: str | dict[str, Any]) -> list[str]:
 def page(tmp_path_factory: pytest.TempPathFactory) -> str:
     """Address of the page that `dvc plots show` writes."""
     folder = tmp_path_factory.mktemp("plots")
-    command = ["dvc", "plots", "show", "--out", str(folder)]
+    command = [sys.executable, "-m", "dvc", "plots", "show", "--out", str(folder)]
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
     return (folder / "index.html").as_uri()
 

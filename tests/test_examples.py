@@ -4,6 +4,7 @@ The notebook's cells are plain Python, so they are executed as such, in order an
 Jupyter and its forty packages would add nothing to that.
 """
 
+import csv
 import json
 import os
 import subprocess
@@ -40,9 +41,10 @@ def test_the_script_makes_a_row_of_pictures(tmp_path: Path, data: Path) -> None:
 def test_the_notebook_reads_a_study_and_draws_it(tmp_path: Path) -> None:
     look = "print(len(quality), len(axes.collections)); figure.savefig(r'{}')".format(tmp_path / "plot.png")
     said = _run("-c", "\n".join([*CELLS, look]), cwd=EXAMPLES).split()
-    rows = (ROOT / "reports" / "transfer" / "quality.csv").read_text("utf-8").splitlines()
-    layers = {row.split(",")[3] for row in rows[1:]}
-    assert [int(word) for word in said] == [len(rows) - 1, len(layers)]
+    with (ROOT / "reports" / "transfer" / "quality.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    layers = {row["content_layer"] for row in rows}
+    assert [int(word) for word in said] == [len(rows), len(layers)]
     with Image.open(tmp_path / "plot.png") as plot:
         assert len(plot.convert("RGB").getcolors(maxcolors=1 << 24) or ()) > len(layers)
 

@@ -92,13 +92,17 @@ def check_pytest(arguments: list[str]) -> None:
 def check_pip(arguments: list[str]) -> None:
     assert arguments[0] == "install"
     assert set(re.findall(r"\.\[(\w+)\]", " ".join(arguments))) <= EXTRAS
+    lock = (ROOT / "requirements.lock").read_text("utf-8").splitlines()
+    assert [word for word in arguments if "==" in word and word not in lock] == []
 
 
 def check_uv(arguments: list[str]) -> None:
     """uv is not installed for the tests."""
-    assert arguments[0] in {"sync", "run", "lock"}
+    assert arguments[0] in {"sync", "run", "pip"}
     if arguments[0] == "run":
         check(arguments[1:])
+    elif arguments[0] == "pip":
+        check_pip(arguments[1:])
     else:
         assert {arguments[i + 1] for i, word in enumerate(arguments) if word == "--extra"} <= EXTRAS
 

@@ -60,7 +60,7 @@ $(INSTALLED): $(PACKAGES) pyproject.toml
 
 # Fetched when data.dvc is newer than what lies here, so that pictures you put in are left alone.
 data: data.dvc | $(INSTALLED)
-	@dvc pull --quiet data && touch data
+	@dvc pull --quiet --remote store data && touch data
 
 # $$PPID is this make: when it ends, whatever was started ends too.
 repro: $(INSTALLED) data

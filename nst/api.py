@@ -45,6 +45,7 @@ class Options(Settings):
     threads: int | None = Field(
         None, ge=1, le=4 * (os.cpu_count() or 1), description="CPU threads of this process (default: one a core)"
     )
+    frames: int = Field(0, ge=0, le=500, description="how many pictures of the process to keep, for a film")
 
 
 class TransferOptions(Options):
@@ -129,7 +130,8 @@ def _job(options: Options, pictures: Mapping[str, Picture]) -> "Job":
         for name in ("content_layers", "style_layers", "init")
         if name in type(options).model_fields
     }
-    return options.job(options.task, content=names.get("content"), style=names.get("style"), seed=options.seed, **own)
+    own |= {"seed": options.seed, "frames": options.frames}
+    return options.job(options.task, content=names.get("content"), style=names.get("style"), **own)
 
 
 def _name(picture: Picture, kind: str) -> str:
@@ -144,7 +146,7 @@ def _png(picture: Picture, kind: str, size: int) -> bytes:
 
     if isinstance(picture, Image.Image):
         try:
-            return images.to_png(images.fit(images.rgb(picture), size, kind))
+            return images.to_png(images.fit(images.rgb(picture, kind), size, kind))
         except OSError as error:  # it was opened but not read until now
             raise ImageError(f"{kind}: damaged or cut off ({error})") from None
     if isinstance(picture, str | os.PathLike):

@@ -1,24 +1,27 @@
-"""`nst transfer photo.jpg painting.jpg -o out.png`: one picture, for people.
+"""`nst transfer photo.jpg painting.jpg -o out.png`: pictures, for people.
 
 The only module of this package that reads options, prints and exits.
 """
 
 import argparse
-import os
+import difflib
+import shlex
+import signal
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, get_args, get_origin
 
-from nst import api
-from nst.engine import malloc
-from nst.errors import NSTError, OptionError
+from nst import api, film, output, painter
+from nst.engine import images, malloc
+from nst.errors import CapacityError, ImageError, NSTError, OptionError, OutputError, one_line
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
+    from tqdm import tqdm
 
     from nst.engine.jobs import Task
     from nst.engine.optimize import State
@@ -31,59 +34,124 @@ HELP: "dict[Task, str]" = {
 }
 PICTURES: "dict[Task, dict[str, str]]" = {
     "transfer": {
-        "content": "the picture that says what is seen",
+        "content": "the picture that says what is seen; several are painted one after another",
         "style": "the picture that says how it is painted",
     },
-    "reconstruct": {"content": "the picture to reconstruct"},
-    "synthesize": {"style": "the picture whose texture to make"},
+    "reconstruct": {"content": "the picture to reconstruct, or several"},
+    "synthesize": {"style": "the picture whose texture to make, or several"},
 }
+"""What each command starts from.  The first may be several pictures."""
 WITHOUT_EFFECT: "dict[Task, tuple[str, ...]]" = {"reconstruct": ("style_weight",), "synthesize": ("content_weight",)}
 ALIASES = {"content_layers": ("--content-layer",)}
+FAILED, WRONG_INPUT, INTERRUPTED = 1, 2, 128 + signal.SIGINT
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command.
 
     Returns:
-        0 when the picture is written, 2 when something in the input is wrong, 130 when stopped by Ctrl-C.
+        0 when all pictures are written, 1 when some of several could not be made, 2 when something in the input is
+        wrong, 130 when stopped by Ctrl-C and 143 by SIGTERM.
 
     Raises:
         SystemExit: after --help and --version, and with 2 where the command line cannot be read.
     """
-    arguments = parser().parse_args(argv)
+    arguments = _parse(argv)
     try:
-        _run(arguments)
+        code: int = arguments.run(arguments)
     except OptionError as error:
-        print(f"error: {arguments.spelled.get(error.option, error.option)}: {error.problem}", file=sys.stderr)
-        return 2
+        print(f"error: {arguments.spelled.get(error.option, error.option)}: {one_line(error.problem)}", file=sys.stderr)
+        return WRONG_INPUT
     except NSTError as error:
         print(f"error: {error}", file=sys.stderr)
-        return 2
+        return WRONG_INPUT
     except KeyboardInterrupt:
         print("\nstopped; nothing was written", file=sys.stderr)
-        return 130
-    return 0
+        return INTERRUPTED
+    return code
 
 
-def command() -> NoReturn:
-    """`main` as a process that ends at once: unloading torch's libraries would take 0.3 s."""
-    code = main()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)
-
-
-def _run(arguments: argparse.Namespace) -> None:
-    began = time.perf_counter()
+def _paint(arguments: argparse.Namespace) -> int:
+    """One picture, or several."""
     malloc.keep_freed_memory()
     given = dict(arguments.options)
-    output = _writable(Path(given.pop("output")))
+    place, moving = given.pop("output"), given.pop("film", None)
+    if moving:
+        given.setdefault("frames", film.FRAMES)
     options = api.options(arguments.task, given)
-    pictures = {kind: getattr(arguments, kind) for kind in PICTURES[options.task]}
-    with _progress(options, quiet=arguments.quiet) as show:
-        result = api.run(options, pictures, show)
-    _save(result.png, output)
-    print(f"{output}: {_summary(result, time.perf_counter() - began)}")
+    orders = _orders(arguments, options, place, moving)
+    wanted = orders if len(orders) == 1 else [order for order in orders if not order.is_done]
+    if len(wanted) < len(orders):
+        print(f"{len(orders) - len(wanted)} of {len(orders)} pictures are there already", file=sys.stderr)
+    failed = []
+    with painter.stoppable() as stop, _progress(len(wanted), options, quiet=arguments.quiet) as bar:
+        for order in wanted:
+            try:
+                _paint_one(order, options, stop, bar, quiet=arguments.quiet, moving=moving)
+            except (ImageError, CapacityError) as error:
+                if len(orders) == 1:
+                    raise
+                failed.append(next(iter(order.pictures.values())))
+                bar.write(f"error: {error}", file=sys.stderr)
+            if stop.signal is not None:
+                return 128 + stop.signal
+    if failed:
+        names = ", ".join(map(str, failed))
+        print(one_line(f"error: {len(failed)} of {len(orders)} pictures failed: {names}"), file=sys.stderr)
+    return FAILED if failed else 0
+
+
+def _paint_one(
+    order: painter.Order, options: api.Options, stop: painter.Stop, bar: "tqdm[NoReturn]", *, quiet: bool,
+    moving: str | None,
+) -> None:  # fmt: skip
+    """Says above the bar what became of it."""
+    began = time.perf_counter()
+
+    def show(state: "State") -> None:
+        bar.set_postfix(loss=f"{state.loss:.4f}", refresh=False)
+        bar.update()
+
+    for note in () if quiet else painter.notes(order, options):
+        bar.write(one_line(note), file=sys.stderr)
+    try:
+        result = painter.paint(order, options, show, stop)
+    except painter.StoppedError as stopped:
+        done = f"stopped after {stopped.iteration} of {options.iterations} iterations; this is the picture as it was"
+        bar.write(one_line(f"{order.output}: {done}"), file=sys.stdout)
+        return
+    bar.write(one_line(f"{order.output}: {_summary(result, time.perf_counter() - began)}"), file=sys.stdout)
+    if moving:
+        film.save((*result.frames, result.png), Path(moving))
+
+
+def _orders(arguments: argparse.Namespace, options: api.Options, place: str, moving: str | None) -> list[painter.Order]:
+    """What is to be made, each in a place that can be written."""
+    kinds = list(PICTURES[options.task])
+    first, others = getattr(arguments, kinds[0]), [getattr(arguments, kind) for kind in kinds[1:]]
+    typed = [word for name, words in arguments.typed.items() if name != "output" for word in words]
+    with _blaming("output"):
+        orders = painter.orders(options.task, kinds, first, others, place=place, typed=typed)
+        if len(orders) > 1 or place.endswith("/"):
+            painter.make_folder(Path(place))
+        for order in orders:
+            painter.check(order, options)
+    with _blaming("film"):
+        if moving and len(orders) > 1:
+            raise OutputError("several pictures have no film; give one picture")
+        if moving:
+            film.check(Path(moving), options.size**2 * options.frames, [*first, *others, orders[0].output])
+    for path in others if len(orders) > 1 else ():
+        images.read(path)  # found bad now, it costs one line, not one for each picture
+    return orders
+
+
+@contextmanager
+def _blaming(option: str) -> Iterator[None]:
+    try:
+        yield
+    except OutputError as error:
+        raise OptionError(option, str(error)) from None
 
 
 def _summary(result: "Result", seconds: float) -> str:
@@ -99,50 +167,29 @@ def _summary(result: "Result", seconds: float) -> str:
 
 
 @contextmanager
-def _progress(options: api.Options, *, quiet: bool) -> "Iterator[Callable[[State], None]]":
-    """A progress bar, and what moves it on after an iteration.  Shown on terminals alone."""
+def _progress(pictures: int, options: api.Options, *, quiet: bool) -> "Iterator[tqdm[NoReturn]]":
+    """A progress bar for all pictures.  Shown on terminals alone."""
     from tqdm import tqdm
 
-    bar: tqdm[NoReturn]
-    with tqdm(total=options.iterations, desc=options.task, unit="it", file=sys.stderr, disable=quiet or None) as bar:
-
-        def show(state: "State") -> None:
-            bar.set_postfix(loss=f"{state.loss:.4f}", refresh=False)
-            bar.update()
-
-        yield show
+    name = options.task if pictures == 1 else f"{options.task} {pictures} pictures"
+    total = pictures * options.iterations
+    with tqdm(total=total, desc=name, unit="it", file=sys.stderr, disable=quiet or None) as bar:
+        yield bar
 
 
-def _writable(path: Path) -> Path:
-    """The output path, checked before minutes are spent on what could not be saved."""
-    from PIL import Image
-
-    if path.suffix.lower() not in Image.registered_extensions():
-        raise OptionError("output", f"{path}: give a name that ends in .png, .jpg or .webp")
-    if not path.parent.is_dir():
-        raise OptionError("output", f"{path}: there is no folder {path.parent}; make it first")
-    if path.is_dir():
-        raise OptionError("output", f"{path}: is a folder; give a file name in it")
-    return path
-
-
-def _save(png: bytes, path: Path) -> None:
-    from nst.engine import images
-
-    try:
-        if path.suffix.lower() == ".png":
-            path.write_bytes(png)
-        else:
-            images.from_png(png).save(path, quality=95)
-    except (OSError, ValueError) as error:
-        raise OptionError("output", f"{path}: cannot be written ({error})") from None
+def _show_command(arguments: argparse.Namespace) -> int:
+    said = output.command_of(arguments.picture)
+    if said is None:
+        raise ImageError(f"{arguments.picture}: does not say how it was made; `nst` notes it in what it writes")
+    print(one_line(said))
+    return 0
 
 
 class _Parser(argparse.ArgumentParser):
     """Says what is wrong in one line, without the whole usage."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"error: {message}; see `{self.prog} --help`\n")
+        self.exit(WRONG_INPUT, f"error: {one_line(message)}; see `{self.prog} --help`\n")
 
 
 class _Option(argparse.Action):
@@ -153,13 +200,30 @@ class _Option(argparse.Action):
     ) -> None:
         namespace.options[self.dest] = values
         namespace.spelled[self.dest] = option_string
+        namespace.typed[self.dest] = [option_string, values]
+
+
+def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    """The command line.
+
+    Raises:
+        SystemExit: it cannot be read; an option that does not exist is told with the nearest that does.
+    """
+    whole = parser()
+    arguments, unknown = whole.parse_known_args(argv)
+    if unknown:
+        names = [f"--{name.replace('_', '-')}" for name in (*arguments.names, "output", "quiet", "help")]
+        close = difflib.get_close_matches(unknown[0].split("=")[0], names, n=1)
+        hint = f"; did you mean {close[0]}?" if close else ""
+        whole.error(f"unrecognized arguments: {shlex.join(unknown)}{hint}")
+    return arguments
 
 
 def parser() -> argparse.ArgumentParser:
     """The command line: one command a task, whose options are the fields of its `nst.api.Options`."""
     parser = _Parser(
         prog="nst",
-        description="Neural style transfer of one picture, with the normalised VGG-19.",
+        description="Neural style transfer, with the normalised VGG-19.",
         epilog="Layers go by name (conv4_2), number (10 of 1 … 16) or range (1-5), several with commas.",
         allow_abbrev=False,
     )
@@ -167,16 +231,24 @@ def parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="task", required=True, metavar="COMMAND")
     for task, model in api.OPTIONS.items():
         command = commands.add_parser(task, help=HELP[task], description=parser.epilog, allow_abbrev=False)
-        command.set_defaults(options={}, spelled={})
-        for kind, text in PICTURES[task].items():
-            command.add_argument(kind, type=Path, metavar=kind.upper(), help=text)
+        names = [name for name in model.model_fields if name not in WITHOUT_EFFECT.get(task, ())]
+        command.set_defaults(run=_paint, names=[*names, "film"], options={}, spelled={}, typed={})
+        for number, (kind, text) in enumerate(PICTURES[task].items()):
+            several = "+" if number == 0 else None
+            command.add_argument(kind, type=Path, nargs=several, metavar=kind.upper(), help=text)
         command.add_argument(
-            "-o", "--output", action=_Option, required=True, metavar="OUT.png", help="the picture to write"
+            "-o", "--output", action=_Option, required=True, metavar="OUT.png",
+            help="the picture to write; for several, a folder",
+        )  # fmt: skip
+        for name in names:
+            _add_option(command, name, model.model_fields[name])
+        command.add_argument(
+            "--film", action=_Option, metavar="OUT.gif", help=f"the process as a GIF or MP4, of {film.FRAMES} frames"
         )
-        for name, field in model.model_fields.items():
-            if name not in WITHOUT_EFFECT.get(task, ()):
-                _add_option(command, name, field)
-        command.add_argument("-q", "--quiet", action="store_true", help="no progress bar")
+        command.add_argument("-q", "--quiet", action="store_true", help="no progress bar, and no notes on the pictures")
+    command = commands.add_parser("show", help="print the command that made a picture", allow_abbrev=False)
+    command.add_argument("picture", type=Path, metavar="PICTURE", help="a picture that nst wrote")
+    command.set_defaults(run=_show_command, names=[], spelled={})
     return parser
 
 
@@ -190,7 +262,3 @@ def _add_option(command: argparse.ArgumentParser, name: str, field: "FieldInfo")
         metavar=f"{{{','.join(choices)}}}" if choices else name.rsplit("_", maxsplit=1)[-1].upper(),
         help=f"{field.description}" + ("" if default is None else f" (default: {default})"),
     )
-
-
-if __name__ == "__main__":
-    command()

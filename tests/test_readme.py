@@ -33,7 +33,8 @@ def test_command_exists(words: list[str]) -> None:
         get_main_parser().parse_args(arguments)  # exits, and so fails, when DVC does not know it
     elif program == "nst":
         options = parser().parse_args(arguments)
-        pictures = [getattr(options, kind) for kind in ("content", "style") if hasattr(options, kind)]
+        named = [getattr(options, kind, []) for kind in ("content", "style", "picture")]
+        pictures = [path for paths in named for path in (paths if isinstance(paths, list) else [paths])]
         assert pictures and all((ROOT / picture).is_file() for picture in pictures)
     else:
         assert program in {".", "cp", "$EDITOR"}, f"a command that nothing checks: {words}"

@@ -122,7 +122,11 @@ def _locate(source: str) -> Path:
     if source == TORCHVISION:
         return _torchvision_file()
     path = Path(source)
-    if not path.is_file():
+    try:
+        found = path.is_file()
+    except OSError:  # a name that is too long, say
+        found = False
+    if not found:
         raise WeightsError(
             f"weights: no file {source!r}; give {NORMALISED!r}, {TORCHVISION!r} or the path of a VGG-19 .pth file"
         )

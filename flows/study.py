@@ -5,6 +5,7 @@ interrupted goes on where it was, and a changed parameter costs only the jobs it
 """
 
 import argparse
+import math
 import os
 import shutil
 import sys
@@ -17,14 +18,16 @@ from typing import TYPE_CHECKING, NoReturn
 
 from flows import processes, settings
 from flows.processes import JobsFailedError
+from nst.engine import images, memory
 from nst.engine.inputs import inputs
 from nst.engine.jobs import Job
-from nst.engine.machine import key
+from nst.engine.machine import key, precision_of
 from nst.engine.results import Result
 from nst.errors import ResultError
 from nst.params import STUDIES
 
 if TYPE_CHECKING:
+    from distributed import Client
     from tqdm import tqdm
 
     from flows.fanout import FanOut, Order
@@ -77,6 +80,8 @@ class Collection:
     threads: int
     machine: "Machine"
     """The kind of machine that jobs run on."""
+    free: float = math.inf
+    """Bytes of memory that each worker may take."""
     results: dict[Job, Result] = field(default_factory=dict)
     seen: set[Job] = field(default_factory=set)
     """Jobs that the study wanted so far: each has a result, or was returned by `missing`."""
@@ -94,6 +99,9 @@ class Collection:
         from flows.fanout import Order
 
         given = inputs(job, self.data)
+        if self.machine.device == "cpu":
+            width, height = images.png_size(given.shape)
+            memory.check(job, height, width, precision_of(job, self.machine), self.free)
         return Order(job, given, key(job, given, self.machine, alone=self.study.ALONE, threads=self.threads))
 
     def _stored(self, order: "Order") -> bool:
@@ -133,7 +141,8 @@ def run_study(arguments: Arguments, where: settings.Settings) -> None:
             from flows import fanout, health
 
             machine, names = health.find_workers(running.client, where)
-            collection = Collection(study, wanted, arguments.data, store, where.threads, machine)
+            free = _memory_limit(running.client)
+            collection = Collection(study, wanted, arguments.data, store, where.threads, machine, free)
             orders = collection.missing()
             if orders:
                 running.wait_for_api(where)
@@ -145,6 +154,12 @@ def run_study(arguments: Arguments, where: settings.Settings) -> None:
         if not orders:
             print(f"{arguments.study}: all {len(collection.results)} jobs were finished before", file=sys.stderr)
             write(collection, arguments)
+
+
+def _memory_limit(client: "Client") -> float:
+    """Bytes at which the cluster restarts a worker, of the workers with the least."""
+    limits = [worker["memory_limit"] for worker in client.scheduler_info()["workers"].values()]
+    return min((limit for limit in limits if limit), default=math.inf)  # 0: no limit
 
 
 def _run_jobs(

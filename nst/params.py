@@ -1,6 +1,8 @@
 """params.yaml as a frozen, validated model: the one source of every number that changes a result."""
 
 import difflib
+import re
+import reprlib
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -35,7 +37,17 @@ LayerOrRecommended = Annotated[str, BeforeValidator(_or_recommended(layer_name))
 LayersOrRecommended = Annotated[
     tuple[str, ...] | Literal["recommended"], BeforeValidator(_or_recommended(parse_layers))
 ]
-Name = Annotated[str, Field(min_length=1)]
+
+
+def _name(value: str) -> str:
+    """Refuses what could lead out of the folder of pictures."""
+    if "/" in value or "\\" in value or not value.isprintable() or value in (".", ".."):
+        raise ValueError(f"{value!r} is no name of a picture: give its file's name in data/, without a folder")
+    return value
+
+
+Name = Annotated[str, Field(min_length=1, max_length=255), AfterValidator(_name)]
+"""Of a picture in data/content or data/style."""
 Pair = tuple[Name, Name]
 Seed = Annotated[int, Field(strict=True, ge=0, lt=2**63)]
 """Of torch's generators."""
@@ -209,10 +221,12 @@ def load(path: Path) -> Params:
             with the field and the remedy.
     """
     try:
+        if path.exists() and not path.is_file():
+            raise ValueError("it is no file")  # a pipe might never end
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise ParamsError(f"{path}: no such file; the repository has one: `git checkout params.yaml`") from None
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise ParamsError(f"{path}: cannot be read ({error})") from None
     try:
         values = yaml.load(text, _Loader)
@@ -220,6 +234,8 @@ def load(path: Path) -> Params:
         mark = getattr(error, "problem_mark", None)
         line = f"line {mark.line + 1}" if mark else "somewhere"
         raise ParamsError(f"{path}: {line}: not valid YAML ({getattr(error, 'problem', None) or error})") from None
+    except (ValueError, RecursionError) as error:  # a date that is none, a number of thousands of digits
+        raise ParamsError(f"{path}: not valid YAML ({error})") from None
     if not isinstance(values, Mapping):
         raise ParamsError(f"{path}: holds no parameters; compare it with the repository's: `git diff params.yaml`")
     try:
@@ -278,9 +294,15 @@ def _first_error(model: type[BaseModel], error: ValidationError, kind: Literal["
     elif first["type"] == "missing":
         problem = "missing; add it (the repository's params.yaml shows how)"
     elif first["type"] != "value_error":  # our own messages name the value
-        value = repr(first["input"])
-        problem = f"{problem} (found {value if len(value) <= 60 else value[:57] + '…'})"
+        close = difflib.get_close_matches(str(first["input"]), re.findall(r"'(\w+)'", problem), n=1)
+        hint = f"; did you mean {close[0]!r}?" if first["type"] == "literal_error" and close else ""
+        problem = f"{problem} (found {_short.repr(first['input'])}){hint}"
     return ".".join(keys), " ".join(problem.split())
+
+
+_short = reprlib.Repr()
+"""Writes no more than a line of a value, however much a few YAML aliases make of it."""
+_short.maxstring = _short.maxother = _short.maxlong = 60
 
 
 def _names(model: type[BaseModel], section: Iterable[str]) -> list[str]:

@@ -27,6 +27,7 @@ from nst.engine import run
 from nst.engine.inputs import Inputs, inputs
 from nst.engine.jobs import Job
 from nst.engine.machine import machine
+from nst.errors import CapacityError
 
 settings.prepare_environment()
 
@@ -163,6 +164,15 @@ class TestSettings:
         monkeypatch.setenv("NST_THREADS", "2")
         assert not set(self.keys(data)) & set(keys)
         assert {*self.OTHERS, "threads"} == set(settings.Settings.model_fields)
+
+    def test_what_a_worker_cannot_hold_is_refused_before_a_job_runs(self, tmp_path: Path, data: Path) -> None:
+        wanted, store = params.load(ROOT / "params.yaml"), Store(str(tmp_path))
+        on_a_cpu = dataclasses.replace(machine(), device="cpu", precision="bfloat16")
+        collection = study.Collection(studies.load("transfer"), wanted, data, store, 1, on_a_cpu, 0.5e9)
+        with pytest.raises(CapacityError, match=r"a transfer at 192 px needs about .* GB of memory and 0\.5 GB"):
+            collection.missing()
+        on_a_gpu = dataclasses.replace(on_a_cpu, device="NVIDIA H100")  # whose memory is another
+        assert study.Collection(studies.load("transfer"), wanted, data, store, 1, on_a_gpu, 0.5e9).missing()
 
     def test_an_experiment_in_a_copy_uses_the_checkouts_own_settings_and_store(self, tmp_path: Path) -> None:
         (tmp_path / ".env").write_text("NST_RETRIES=7\n")

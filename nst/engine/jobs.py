@@ -19,6 +19,8 @@ Noise = Literal["uniform", "normal", "pink"]
 
 LEARNING_RATE = 0.1
 """Of Adam at the start, by default: about what a pixel moves in the first step."""
+LBFGS_HISTORY = 20
+"""Steps that L-BFGS estimates the curvature from."""
 
 
 @dataclass(frozen=True, kw_only=True)

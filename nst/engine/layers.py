@@ -6,7 +6,7 @@ Simonyan & Zisserman 2014, table 1, column E.
 
 import difflib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from nst.errors import ParamsError
 
@@ -75,7 +75,7 @@ def parse_layers(value: str | int | Iterable[str | int]) -> tuple[str, ...]:
     Raises:
         ParamsError: an unknown layer, a range that runs backwards, a layer given twice, or none at all.
     """
-    if not isinstance(value, Iterable):
+    if not isinstance(value, Iterable) or isinstance(value, Mapping):
         value = [value]
     names: list[str] = []
     for item in [value] if isinstance(value, str) else value:

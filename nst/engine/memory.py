@@ -4,8 +4,7 @@ import math
 
 import psutil
 
-from nst.engine.jobs import Job
-from nst.engine.optimize import LBFGS_HISTORY
+from nst.engine.jobs import LBFGS_HISTORY, Job
 from nst.errors import CapacityError
 
 # Fitted to the peaks of processes of 64 to 1024 px (Linux, glibc, torch 2.14): within 10 %.
@@ -55,7 +54,7 @@ def check(job: Job, height: int, width: int, precision: str, free: float) -> Non
         return estimate(job, math.ceil(height * scale), math.ceil(width * scale), precision) <= free
 
     smaller = next((size for size in range(job.size // 32 * 32, 0, -32) if fits(size)), None)
-    remedy = f"use --size {smaller} or less" if smaller else "close other programs"
+    remedy = f"a size of {smaller} or less fits" if smaller else "close other programs"
     raise CapacityError(
         f"a {job.task} at {job.size} px needs about {needed / 1e9:.1f} GB of memory and {free / 1e9:.1f} GB are free: "
         f"{remedy}"

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from nst.engine.jobs import LEARNING_RATE, Optimizer
+from nst.engine.jobs import LBFGS_HISTORY, LEARNING_RATE, Optimizer
 from nst.engine.parametrize import Parametrization
 
 Objective = Callable[[Tensor, Sequence[int]], Tensor]
@@ -20,8 +20,6 @@ Objective = Callable[[Tensor, Sequence[int]], Tensor]
 
 PATIENCE = 10
 """Iterations in which the loss has to fall, where a tolerance is given."""
-LBFGS_HISTORY = 20
-"""Steps that L-BFGS estimates the curvature from."""
 
 
 @dataclass(frozen=True)

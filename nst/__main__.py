@@ -15,8 +15,11 @@ def command() -> NoReturn:
 
     _wait_passively_if_busy((_others() - before[0]) / (time.perf_counter() - before[1]))
     code = cli.main()
-    sys.stdout.flush()
-    sys.stderr.flush()
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except OSError:  # nobody reads it, or the disk is full
+        code = code or 1
     os._exit(code)
 
 

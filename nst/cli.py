@@ -65,6 +65,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except NSTError as error:
         print(f"error: {error}", file=sys.stderr)
         return WRONG_INPUT
+    except OSError as error:  # of what is said here: nobody reads it, or it goes to a disk that is full
+        print(f"error: {one_line(str(error))}", file=sys.stderr)
+        return FAILED
     except KeyboardInterrupt:
         print("\nstopped; nothing was written", file=sys.stderr)
         return INTERRUPTED

@@ -75,7 +75,9 @@ def parse_layers(value: str | int | Iterable[str | int]) -> tuple[str, ...]:
     Raises:
         ParamsError: an unknown layer, a range that runs backwards, a layer given twice, or none at all.
     """
-    if not isinstance(value, Iterable) or isinstance(value, Mapping):
+    if isinstance(value, Mapping):
+        raise ParamsError(f"{value!r:.60} is no layer: give names (conv1_1 … conv5_4) or numbers 1 … 16")
+    if not isinstance(value, Iterable):
         value = [value]
     names: list[str] = []
     for item in [value] if isinstance(value, str) else value:

@@ -93,13 +93,13 @@ def options(task: Task, values: Mapping[str, Any]) -> Options:
 
 
 def run(
-    options: Options, pictures: Mapping[str, Picture], on_iteration: "Callable[[State], None] | None" = None
+    options: Options, pictures: Mapping[str, Picture], on_iteration: "Callable[[State], bool | None] | None" = None
 ) -> "Result":
     """Make one picture.
 
     Args:
         pictures: "content", "style" or both, as the task needs.
-        on_iteration: called after each iteration.
+        on_iteration: called after each iteration; where it returns true, the picture ends there.
 
     Raises:
         ImageError: a picture is missing, unreadable, or too small or too narrow.

@@ -114,16 +114,16 @@ def _paint_one(
     def show(state: "State") -> None:
         bar.set_postfix(loss=f"{state.loss:.4f}", refresh=False)
         bar.update()
+        if stop.signal is not None:
+            bar.write("stopping: the picture is saved as it is; Ctrl-C again ends at once", file=sys.stderr)
 
     for note in () if quiet else painter.notes(order, options):
         bar.write(one_line(note), file=sys.stderr)
-    try:
-        result = painter.paint(order, options, show, stop)
-    except painter.StoppedError as stopped:
-        done = f"stopped after {stopped.iteration} of {options.iterations} iterations; this is the picture as it was"
-        bar.write(one_line(f"{order.output}: {done}"), file=sys.stdout)
-        return
-    bar.write(one_line(f"{order.output}: {_summary(result, time.perf_counter() - began)}"), file=sys.stdout)
+    result = painter.paint(order, options, show, stop)
+    done = len(result.losses)
+    stopped = f"stopped after {done} of {options.iterations} iterations, " if stop.signal is not None else ""
+    said = f"{order.output}: {stopped}{_summary(result, time.perf_counter() - began)}"
+    bar.write(one_line(said), file=sys.stdout)
     if moving:
         film.save((*result.frames, result.png), Path(moving))
 
@@ -186,6 +186,33 @@ def _show_command(arguments: argparse.Namespace) -> int:
         raise ImageError(f"{arguments.picture}: does not say how it was made; `nst` notes it in what it writes")
     print(one_line(said))
     return 0
+
+
+def _check(arguments: argparse.Namespace) -> int:
+    from nst import check
+
+    plans = check.plans(arguments.params, arguments.data, arguments.reports)
+    workers = check.cores()
+    print(f"{arguments.params} and its pictures can be used.  About, on this machine:\n")
+    print(f"{'study':16}{'jobs':>5}{'longest side':>14}{'time':>10}{'memory of a job':>17}")
+    estimates = check.estimates(plans, workers)
+    for each in estimates:
+        if each.plan.waits:
+            print(f"{each.plan.study:16}waits for the transfer study, whose layers it uses")
+            continue
+        size, memory = f"{each.size} px", f"{each.memory / 1e9:.1f} GB"
+        print(f"{each.plan.study:16}{len(each.plan.jobs):5}{size:>14}{_about(each.seconds):>10}{memory:>17}")
+    jobs, seconds = sum(len(each.plan.jobs) for each in estimates), sum(each.seconds for each in estimates)
+    print(f"{'all':16}{jobs:5}{'':14}{_about(seconds):>10}")
+    print(
+        f"\nFor {workers} workers with nothing beside them, no job finished before, start-up and figures not counted."
+    )
+    return 0
+
+
+def _about(seconds: float) -> str:
+    minutes = round(seconds / 60)
+    return "< 1 min" if seconds < 60 else f"{minutes} min" if minutes < 90 else f"{seconds / 3600:.1f} h"
 
 
 class _Parser(argparse.ArgumentParser):
@@ -252,6 +279,13 @@ def parser() -> argparse.ArgumentParser:
     command = commands.add_parser("show", help="print the command that made a picture", allow_abbrev=False)
     command.add_argument("picture", type=Path, metavar="PICTURE", help="a picture that nst wrote")
     command.set_defaults(run=_show_command, names=[], spelled={})
+    command = commands.add_parser(
+        "check", help="look for mistakes in params.yaml, and say what its studies take", allow_abbrev=False
+    )
+    command.add_argument("params", type=Path, nargs="?", default=Path("params.yaml"), metavar="PARAMS.yaml")
+    for name, text in (("data", "the folder of pictures"), ("reports", "the folder of what studies found")):
+        command.add_argument(f"--{name}", type=Path, default=Path(name), help=f"{text} (default: {name})")
+    command.set_defaults(run=_check, names=["data", "reports"], spelled={})
     return parser
 
 

@@ -107,41 +107,26 @@ def notes(order: Order, options: api.Options) -> list[str]:
     ]
 
 
-class StoppedError(Exception):
-    """A picture that was stopped: what it was then."""
-
-    def __init__(self, png: bytes, iteration: int) -> None:
-        super().__init__()
-        self.png = png
-        self.iteration = iteration
-
-
 def paint(order: Order, options: api.Options, show: "Callable[[State], None]", stop: "Stop") -> "Result":
-    """Make a picture and save it.
+    """Make a picture and save it, as far as it came where it was stopped.
 
     Args:
         show: called after each iteration.
 
     Raises:
-        StoppedError: it was stopped, and is saved as it was.
         NSTError: as `api.run` and `output.save` do.
     """
 
-    def watch(state: "State") -> None:
+    def watch(state: "State") -> bool:
         stop.listen()
         show(state)
-        if stop.signal is not None and state.iteration < options.iterations:
-            from nst.engine.run import decode
+        return stop.signal is not None
 
-            raise StoppedError(images.to_png(decode(state.picture())), state.iteration)
-
-    try:
-        result = api.run(options, order.pictures, watch)
-    except StoppedError as stopped:
-        remark = f"  # stopped after {stopped.iteration} of {options.iterations} iterations"
-        output.save(stopped.png, order.output, order.command + remark)
-        raise
-    output.save(result.png, order.output, order.command)
+    result = api.run(options, order.pictures, watch)
+    done = len(result.losses)
+    stopped = stop.signal is not None and done < options.iterations
+    remark = f"  # stopped after {done} of {options.iterations} iterations" if stopped else ""
+    output.save(result.png, order.output, order.command + remark)
     return result
 
 

@@ -313,7 +313,8 @@ class TestStopping:
                 process.kill()
         os.close(watched)
         assert process.returncode == code
-        assert re.fullmatch(r"out\.png: stopped after \d+ of 90000 iterations; this is the picture as it was\n", out)
+        assert re.fullmatch(r"out\.png: stopped after \d+ of 90000 iterations, .* style distance [\d.]+\n", out)
+        assert [path.name for path in here.iterdir()] == ["out.png"]
         assert max(written(here).shape) == 48
         noted = output.command_of(here / "out.png")
         assert noted and re.search(r"  # stopped after \d+ of 90000 iterations$", noted)

@@ -12,10 +12,10 @@ from engine_support import ROOT
 
 ORDER = (
     "nst.errors", "nst.engine", "nst.params", "nst.studies", "nst.report", "nst.api", "nst", "nst.output", "nst.film",
-    "nst.painter", "nst.cli", "nst.__main__", "flows", "benchmarks",
+    "nst.painter", "nst.check", "nst.cli", "nst.__main__", "flows", "benchmarks",
 )  # fmt: skip
 """Each part imports those before it, and itself."""
-FRONT = {"nst.api", "nst", "nst.output", "nst.film", "nst.painter", "nst.cli", "nst.__main__"}
+FRONT = {"nst.api", "nst", "nst.output", "nst.film", "nst.painter", "nst.check", "nst.cli", "nst.__main__"}
 """For users: no other part imports these."""
 ORCHESTRATION = {"prefect", "prefect_dask", "dask", "distributed", "dask_jobqueue", "dvc"}
 

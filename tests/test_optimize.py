@@ -287,3 +287,35 @@ def test_both_precisions_reach_the_same_loss(optimizer: str, parametrization: st
     assert rough.environment.precision == "bfloat16"
     assert rough.losses[-1] == pytest.approx(exact.losses[-1], rel=0.05 if optimizer == "adam" else 0.1)
     assert pixels(rough.png).shape == pixels(exact.png).shape
+
+
+class TestStopping:
+    """A callback may end a picture early."""
+
+    @pytest.mark.parametrize(("optimizer", "parametrization"), PAIRS)
+    def test_it_ends_there_with_the_picture_as_it_was(
+        self, optimizer: Optimizer, parametrization: Parametrization
+    ) -> None:
+        seen: list[Tensor] = []
+
+        def stop_after_three(state: State) -> bool:
+            seen.append(state.picture())
+            return state.iteration == 3
+
+        outcome = minimize_one(
+            distance, GREY, parametrization, iterations=50, optimizer=optimizer, on_iteration=stop_after_three
+        )
+        assert (len(seen), len(outcome.losses)) == (3, 3)
+        assert torch.equal(outcome.picture, seen[-1])
+
+    def test_the_others_of_its_batch_go_on(self) -> None:
+        starts = torch.cat([GREY, GREY])
+        first, second = minimize(
+            distance,
+            starts,
+            Pixels(),
+            iterations=9,
+            on_iteration=lambda state: state.number == 0 and state.iteration == 4,
+        )
+        assert (len(first.losses), len(second.losses)) == (4, 9)
+        assert torch.equal(second.picture, minimize_one(distance, GREY, Pixels(), iterations=9).picture)

@@ -36,7 +36,8 @@ class State:
     """A copy of the picture as it is when this is called, (1, 3, H, W): call it in the callback."""
 
 
-Callback = Callable[[State], None]
+Callback = Callable[[State], bool | None]
+"""Called after each iteration of a picture.  Where it returns true, the picture ends there."""
 
 
 @dataclass(frozen=True)
@@ -118,10 +119,14 @@ def _adam(
         rate = learning_rate * (1 - (step - 1) / iterations)
         _adam_step_(variables, mean, square, gradients, step=step, rate=rate)
         parametrization.project_(variables)
-        for index, number in enumerate(live):
+        stopped = [
             on_iteration(State(number, step, losses[index], _picture(parametrization, variables, index)))
+            for index, number in enumerate(live)
+        ]
         ended = [
-            index for index, number in enumerate(live) if step == iterations or records[number].levelled(tolerance)
+            index
+            for index, number in enumerate(live)
+            if step == iterations or stopped[index] or records[number].levelled(tolerance)
         ]
         if not ended:
             continue
@@ -201,8 +206,8 @@ def _lbfgs(
         record.add(loss_before, clock.lap(), evaluations=0)
         if torch.equal(variable, before):  # no lower point was found
             break
-        on_iteration(State(number, iteration, loss_before, _picture(parametrization, variable, 0)))
-        if record.levelled(tolerance):
+        stopped = on_iteration(State(number, iteration, loss_before, _picture(parametrization, variable, 0)))
+        if stopped or record.levelled(tolerance):
             break
     synchronize(start.device)
     record.seconds += clock.lap()

@@ -51,7 +51,7 @@ def run_jobs(
         inputs: their pictures at the jobs' size, from `nst.engine.inputs`.
         threads: of torch in this process, from here on; None means `default_threads`.
         warm_up: make the starts and take two steps first, so that the times hold no first-use costs.
-        on_iteration: called after each iteration of a picture.
+        on_iteration: called after each iteration of a picture; where it returns true, the picture ends there.
         pixel_metrics: PSNR and SSIM too; the library that computes them takes two seconds to import.
 
     Raises:
@@ -181,10 +181,10 @@ def _recorder(
     frames = [[images.to_png(decode(start))] if job.frames else [] for job, start in zip(jobs, starts, strict=True)]
     wanted = [{round(i * job.iterations / job.frames) for i in range(1, job.frames)} for job in jobs]
 
-    def watch(state: State) -> None:
+    def watch(state: State) -> bool | None:
         if state.iteration in wanted[state.number]:
             frames[state.number].append(images.to_png(decode(state.picture())))
-        on_iteration(state)
+        return on_iteration(state)
 
     return frames, watch
 

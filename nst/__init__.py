@@ -5,7 +5,7 @@
     >>> with open("out.png", "wb") as file:
     ...     size = file.write(result.png)
 
-Nothing here prints or exits, `nst.cli` aside, or knows of Prefect, Dask and DVC.
+Nothing here prints or exits, its command aside, or knows of Prefect, Dask and DVC.
 """
 
 from collections.abc import Callable

@@ -49,7 +49,7 @@ repro: $(INSTALLED) data
 	@exec env NST_OWNER=$$PPID python -m flows.up -- dvc repro
 
 compare: $(INSTALLED)
-	@python -m flows.compare '$(REV)'
+	@python -m flows.report --compare '$(REV)'
 
 serve: $(INSTALLED) data
 	@python -m flows.serve start

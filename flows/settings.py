@@ -3,6 +3,7 @@
 Nothing here is part of what is studied; that is in ``params.yaml``.
 """
 
+import argparse
 import logging
 import os
 import re
@@ -20,9 +21,6 @@ ROOT = Path(__file__).resolve().parent.parent
 
 GPU_BATCH = 16
 """Jobs in a batch on a GPU, unless ``NST_BATCH`` says otherwise."""
-
-SUPERVISOR = "NST_SUPERVISOR"
-"""Environment variable: the folder in which `flows.up` is asked for services (see `flows.services`)."""
 
 
 def _home() -> Path:
@@ -99,6 +97,16 @@ def gpus() -> list[str]:
     if visible is None:
         return [str(number) for number in range(len(found))]  # CUDA counts those it may use, whatever they are called
     return [name for name in visible.split(",") if name.strip() not in ("", "-1")] if found else []
+
+
+def add_paths(parser: argparse.ArgumentParser) -> None:
+    """Adds the options that say where a command reads and writes."""
+    for name, path, text in (
+        ("--params", "params.yaml", "what is studied"),
+        ("--data", "data", "folder of pictures"),
+        ("--reports", "reports", "folder of the studies' results"),
+    ):
+        parser.add_argument(name, type=Path, default=Path(path), help=f"{text} (default: %(default)s)")
 
 
 def load() -> Settings:

@@ -9,9 +9,10 @@ import signal
 import subprocess
 import sys
 import tempfile
+import textwrap
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -164,6 +165,35 @@ def set_params(checkout: Checkout, changes: Mapping[str, Any]) -> None:
         else:
             params[key] = value
     path.write_text(yaml.safe_dump(params, sort_keys=False))
+
+
+@contextmanager
+def planted(checkout: Checkout, file: str, code: str, before: str) -> Iterator[None]:
+    """A file of the checkout with these lines, indented as those are that they come before."""
+    source = checkout.path / file
+    whole = source.read_text()
+    head, found, tail = whole.partition(before)
+    assert found
+    indentation = before[: len(before) - len(before.lstrip())]
+    try:
+        source.write_text(head + textwrap.indent(textwrap.dedent(code), indentation) + before + tail)
+        yield
+    finally:
+        source.write_text(whole)
+
+
+def with_a_bad_picture(checkout: Checkout) -> AbstractContextManager[None]:
+    """One job of the tiny transfer study gets half a picture, which no check of the input sees."""
+    fault = """\
+        if job.layers == "conv2_2 | 2-3":
+            given = type(given)(given.content[:99], given.style)
+    """
+    return planted(checkout, "flows/study.py", fault, before="        return Order(job, given")
+
+
+def with_other_losses(checkout: Checkout) -> AbstractContextManager[None]:
+    """The engine's code is another."""
+    return planted(checkout, "nst/engine/losses.py", "ANOTHER = 1\n", before="import torch\n")
 
 
 def wait_for(condition: Callable[[], bool], seconds: float = 60, every: float = 0.1) -> bool:

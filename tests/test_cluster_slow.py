@@ -7,10 +7,9 @@ import re
 import shutil
 import subprocess
 import sys
-import textwrap
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import psutil
@@ -25,12 +24,13 @@ from flows_support import (
     hand_made_cluster,
     killed_at_the_end,
     make_checkout,
+    planted,
     set_params,
     wait_for,
     written,
 )
 
-from flows import services
+from flows import server
 
 pytestmark = pytest.mark.cluster
 
@@ -175,17 +175,9 @@ BEFORE_A_BATCH = "    try:\n        results = _run("
 AFTER_A_BATCH = "    return [\n        dataclasses.replace("
 
 
-@contextmanager
-def poisoned(checkout: Checkout, poison: str, when: str = BEFORE_A_BATCH) -> Iterator[None]:
+def poisoned(checkout: Checkout, poison: str, when: str = BEFORE_A_BATCH) -> AbstractContextManager[None]:
     """Workers of the checkout run these lines before or after each batch, which is one job."""
-    source = checkout.path / "flows" / "worker.py"
-    text = source.read_text()
-    assert when in text
-    try:
-        source.write_text(text.replace(when, textwrap.indent(poison, "    ") + when))
-        yield
-    finally:
-        source.write_text(text)
+    return planted(checkout, "flows/worker.py", poison, before=when)
 
 
 def test_a_poisoned_job_is_named_and_the_others_finish(checkout: Checkout, tmp_path: Path) -> None:
@@ -212,7 +204,7 @@ def test_a_job_that_ends_only_when_it_is_alone_is_built_upon(checkout: Checkout,
                 deaths.flush()
                 os.kill(os.getpid(), 9)
     """
-    with poisoned(checkout, textwrap.dedent(poison)):
+    with poisoned(checkout, poison):
         checkout.run(*STUDY[:-1], "synthesis", *reports(tmp_path), **there(tmp_path))
     assert (tmp_path / "deaths").read_text() == "+++"
     rows = (tmp_path / "reports" / "synthesis" / "quality.csv").read_text().splitlines()[1:]
@@ -329,7 +321,7 @@ class TestBucket:
     @pytest.fixture
     def bucket(self, tmp_path: Path) -> Iterator[dict[str, str]]:
         """The environment that leads to a bucket called `studies`."""
-        port = services.free_port()
+        port = server.free_port()
         where = {
             "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
             "AWS_ACCESS_KEY_ID": "someone",
@@ -339,7 +331,7 @@ class TestBucket:
         }
         command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
         with (tmp_path / "s3.log").open("wb") as log:
-            server = subprocess.Popen(command, stdout=log, stderr=log)
+            moto = subprocess.Popen(command, stdout=log, stderr=log)
         try:
             made = "import s3fs, sys; s3fs.S3FileSystem().mkdir('studies')"
             environment = {**os.environ, **where}
@@ -350,8 +342,8 @@ class TestBucket:
             assert wait_for(ready, 60, every=0.5)
             yield where
         finally:
-            server.kill()
-            server.wait()
+            moto.kill()
+            moto.wait()
 
     def test_holds_the_same_results(
         self, checkout: Checkout, tmp_path: Path, whole: dict[str, bytes], bucket: dict[str, str]

@@ -215,7 +215,7 @@ def test_a_revision_of_a_real_repository(checkout: Checkout) -> None:
     ],
 )
 def test_a_revision_that_cannot_be_compared_is_one_line(checkout: Checkout, revision: str, told: str) -> None:
-    output = checkout.run(sys.executable, "-m", "flows.compare", revision, code=2)
+    output = checkout.run(sys.executable, "-m", "flows.report", "--compare", revision, code=2)
     assert output.startswith(told)
     assert len(output.splitlines()) == 1
     assert told in checkout.run(*MAKE, f"REV={revision}", code=2)

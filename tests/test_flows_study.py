@@ -11,9 +11,20 @@ from pathlib import Path
 
 import pytest
 import yaml
-from flows_support import TINY, Checkout, alive, family, killed_at_the_end, make_checkout, set_params, wait_for, written
+from flows_support import (
+    TINY,
+    Checkout,
+    alive,
+    family,
+    killed_at_the_end,
+    make_checkout,
+    set_params,
+    wait_for,
+    with_a_bad_picture,
+    written,
+)
 
-from flows import services, settings
+from flows import cluster, server, settings
 
 NOWHERE = "http://127.0.0.1:9/api"
 
@@ -23,15 +34,11 @@ def given(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """A Prefect API and two Dask workers for all tests here, as a person would give them by address."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PREFECT_HOME", str(tmp_path_factory.mktemp("prefect")))
-        patch.delenv(services.API, raising=False)
+        patch.delenv(server.API, raising=False)
         settings.prepare_environment()
         where = settings.Settings(dask_address=None)
-        with (
-            services.prefect_server(services.free_port(), {}) as server,
-            services.dask_cluster(where, workers=2) as address,
-        ):
-            server.wait(60)
-            yield {services.API: server.url, services.DASK: address}
+        with server.started(server.free_port(), where, {}) as api, cluster.started(where, 2) as address:
+            yield {server.API: api.url, "NST_DASK_ADDRESS": address}
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +67,7 @@ def test_writes_its_folder(checkout: Checkout) -> None:
 
 def test_finished_jobs_do_not_run_again(checkout: Checkout) -> None:
     before, files = checkout.finished(), written(checkout.path / "reports" / "transfer")
-    output = checkout.study("transfer", **{services.API: NOWHERE})  # with nothing to run, it is not needed
+    output = checkout.study("transfer", **{server.API: NOWHERE})  # with nothing to run, it is not needed
     assert output == "transfer: all 4 jobs were finished before\n"
     assert checkout.finished() == before
     assert written(checkout.path / "reports" / "transfer") == files
@@ -89,19 +96,10 @@ def test_cut_and_altered_results_are_computed_again(checkout: Checkout) -> None:
 
 
 def test_a_failing_job_is_named_and_the_others_are_kept(checkout: Checkout, tmp_path: Path) -> None:
-    source = checkout.path / "flows" / "study.py"
-    whole = source.read_text()
-    place = "        given = inputs(job, self.data)\n"
-    fault = "        if job.layers == 'conv2_2 | 2-3':\n"
-    fault += "            given = type(given)(given.content[:99], given.style)\n"
-    assert place in whole
     options = {"NST_CACHE": str(tmp_path / "jobs"), "NST_RETRIES": "1", "NST_RETRY_DELAY": "0"}
     files = written(checkout.path / "reports" / "transfer")
-    try:
-        source.write_text(whole.replace(place, place + fault))
+    with with_a_bad_picture(checkout):
         output = checkout.study("transfer", code=1, **options)
-    finally:
-        source.write_text(whole)
     told = re.findall(r"^failed: .*$", output, re.MULTILINE)
     assert len(told) == 1
     assert told[0].startswith("failed: transfer · egeskov × great_wave · conv2_2 | 2-3 · from noise 0: ")
@@ -116,7 +114,7 @@ def test_a_failing_job_is_named_and_the_others_are_kept(checkout: Checkout, tmp_
     assert kept.items() <= after.items()
 
 
-OWN = {services.API: "", "NST_DASK_ADDRESS": ""}
+OWN = {server.API: "", "NST_DASK_ADDRESS": ""}
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-from flows import cluster, server, settings
+from flows import cluster, server, settings, worker
 
 if TYPE_CHECKING:
     from nst.engine.inputs import Inputs
@@ -36,7 +36,7 @@ def run(counts: Sequence[int], data: Path, folder: Path) -> None:
         workers = cluster.Workers(client, where.cluster_timeout)
         job, inputs = small_job(data)
         jobs = [dataclasses.replace(job, seed=seed) for seed in range(counts[-1])]
-        orders = [fanout.Order(each, inputs, key(each, inputs, workers.machine, alone=False)) for each in jobs]
+        orders = [worker.Order(each, inputs, key(each, inputs, workers.machine, alone=False)) for each in jobs]
         fan_out = fanout.FanOut(client, workers, Store(where.cache), where, alone=False)
         ended: list[float] = []
         began = time.monotonic()

@@ -2,9 +2,7 @@
 
 import logging
 import multiprocessing
-import os
 import shutil
-import signal
 import sys
 import time
 from collections import Counter
@@ -74,9 +72,6 @@ def started(settings: Settings, workers: int) -> Iterator[str]:
         print(f"Dask's dashboard: {cluster.dashboard_link}", file=sys.stderr)
         try:
             yield str(cluster.scheduler_address)
-        except (KeyboardInterrupt, ClusterError):
-            _kill_local_workers(cluster)  # closing would wait for what they are computing
-            raise
         finally:
             with suppress(AssertionError):  # Dask's, about a batch job that could not be submitted
                 cluster.close()
@@ -125,14 +120,6 @@ def _share_of_memory(settings: Settings, workers: int) -> object:
     if settings.memory_limit == "auto":
         return MEMORY_LIMIT // workers
     return None if settings.memory_limit == "0" else settings.memory_limit
-
-
-def _kill_local_workers(cluster: "SpecCluster") -> None:
-    for nanny in cluster.workers.values():
-        if pid := getattr(nanny, "pid", None):  # a batch job has none
-            nanny.auto_restart = False
-            with suppress(OSError):
-                os.kill(pid, signal.SIGKILL)
 
 
 def _slurm(settings: Settings, workers: int) -> "SpecCluster":

@@ -31,23 +31,13 @@ from flows.cluster import Workers
 from flows.processes import RUN_AGAIN, ClusterError
 from flows.settings import GPU_BATCH, Settings
 from flows.store import Store
+from flows.worker import Order
 from nst.engine import batches
-from nst.engine.inputs import Inputs
 from nst.engine.jobs import Job
 from nst.engine.results import Result
 
 _LOOK = 10.0
 """Seconds between two looks at the API and the workers."""
-
-
-@dataclass(frozen=True)
-class Order:
-    """A job that has to be run, with all that a worker needs for it."""
-
-    job: Job
-    inputs: Inputs
-    key: str
-    """Of its stored result."""
 
 
 @dataclass(frozen=True)

@@ -100,6 +100,7 @@ def hold() -> None:
             os.environ["NST_ROOT"] = str(ROOT)  # for prefect.yaml
             _prefect("work-pool", "create", POOL, "--type", "process", "--overwrite")
             _prefect("deploy", "--all")
+            _close_runs()
             words = ["worker", "start", "--pool", POOL, "--type", "process", "--limit", "1"]
             environment = {**os.environ, processes.OWNER: str(os.getpid())}
             worker = processes.start([sys.executable, "-m", "prefect", *words], env=environment)
@@ -110,6 +111,22 @@ def hold() -> None:
                 raise ClusterError(f"the {'server' if worker.poll() is None else 'worker'} has ended")
             finally:
                 processes.stop(worker)
+
+
+def _close_runs() -> None:
+    """Ends, for Prefect, what the last server still held for running: no one runs that any more.
+
+    Such a run would have the deployment's one slot for good, and every later run would wait for it.
+    """
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.filters import FlowRunFilter
+    from prefect.states import Crashed
+
+    going = {"state": {"type": {"any_": ["RUNNING", "PENDING", "CANCELLING"]}}}
+    with get_client(sync_client=True) as client:
+        while found := client.read_flow_runs(flow_run_filter=FlowRunFilter.model_validate(going)):
+            for run in found:
+                client.set_flow_run_state(run.id, Crashed(message="It was killed, or its server stopped."), force=True)
 
 
 def _port() -> int:

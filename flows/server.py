@@ -1,11 +1,11 @@
 """Prefect's API: a server of our own, and whether the one in use answers."""
 
+import itertools
 import os
 import socket
 import sqlite3
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
@@ -117,23 +117,19 @@ def _wait(own: Server, timeout: float, log: Path) -> None:
 
 @contextmanager
 def _database() -> Iterator[Path]:
-    """The database of this checkout's runs, or a copy for a server that starts while another has that one.
-
-    A copy, as it takes seconds to lay out a new one.
-    """
+    """The first database of this checkout that no other server has; two may not share one."""
     home = Path(os.environ["PREFECT_HOME"])
     home.mkdir(parents=True, exist_ok=True)
     common = home / "prefect.db"
-    with processes.lock_if_free(str(common)) as free:
-        if free:
-            yield common
-            return
-    with tempfile.TemporaryDirectory(dir=home, prefix="second-") as folder:
-        own = Path(folder) / "prefect.db"
-        if common.exists():
-            with closing(sqlite3.connect(common)) as source, closing(sqlite3.connect(own)) as target:
-                source.backup(target)
-        yield own
+    for number in itertools.count(1):
+        path = common if number == 1 else home / f"prefect-{number}.db"
+        with processes.lock_if_free(str(path)) as free:
+            if free:
+                if common.exists() and not path.exists():  # a copy, as it takes seconds to lay out a new one
+                    with closing(sqlite3.connect(common)) as source, closing(sqlite3.connect(path)) as target:
+                        source.backup(target)
+                yield path
+                return
 
 
 def free_port() -> int:

@@ -8,7 +8,6 @@ import argparse
 import os
 import shutil
 import sys
-import tempfile
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from flows import processes, settings
 from flows.processes import JobsFailedError
+from flows.worker import Order
 from nst.engine.inputs import inputs
 from nst.engine.jobs import Job
 from nst.engine.machine import key
@@ -25,7 +25,7 @@ from nst.errors import ResultError
 from nst.params import STUDIES
 
 if TYPE_CHECKING:
-    from flows.fanout import FanOut, Order
+    from flows.fanout import FanOut
     from flows.store import Store
     from nst.engine.machine import Machine
     from nst.params import Params
@@ -57,25 +57,23 @@ class Collection:
     machine: "Machine"
     """The kind of machine that jobs run on."""
     results: dict[Job, Result] = field(default_factory=dict)
-    seen: set[Job] = field(default_factory=set)
-    """Jobs that the study wanted so far: each has a result, or was returned by `missing`."""
+    keys: dict[Job, str] = field(default_factory=dict)
+    """What the jobs are stored under that the study wanted so far: each has a result, or was returned by `missing`."""
 
-    def missing(self) -> "list[Order]":
+    def missing(self) -> list[Order]:
         """The jobs that have to run now, after taking what the store holds; each is returned only once."""
         orders = []
-        while new := [job for job in self.study.jobs(self.params, self.results) if job not in self.seen]:
+        while new := [job for job in self.study.jobs(self.params, self.results) if job not in self.keys]:
             found = [self._order(job) for job in dict.fromkeys(new)]  # finds bad pictures before any job runs
-            self.seen.update(new)
+            self.keys.update((order.job, order.key) for order in found)
             orders += [order for order in found if not self._stored(order)]
         return orders
 
-    def _order(self, job: Job) -> "Order":
-        from flows.fanout import Order
-
+    def _order(self, job: Job) -> Order:
         given = inputs(job, self.data)
         return Order(job, given, key(job, given, self.machine, alone=self.study.ALONE, threads=self.threads))
 
-    def _stored(self, order: "Order") -> bool:
+    def _stored(self, order: Order) -> bool:
         try:
             result = self.store.load(order.key, order.job)
         except ResultError as error:
@@ -95,7 +93,7 @@ def run_study(arguments: argparse.Namespace) -> None:
     """
     settings.load()  # wrong ones are found before anything starts
     study, params = _checked(arguments)
-    from flows import cluster, up
+    from flows import cluster, server, up
     from flows.store import Store
 
     with processes.lock(f"{arguments.study} of {arguments.reports.resolve()}"):
@@ -106,14 +104,16 @@ def run_study(arguments: argparse.Namespace) -> None:
             workers = cluster.Workers(client, where.cluster_timeout)
             collection = Collection(study, params, arguments.data, store, where.threads, workers.machine)
             if orders := collection.missing():
-                from flows import fanout, server
-
+                store.try_writing()
                 with server.api(where):
+                    from flows import fanout  # imports Prefect, which reads now where its API is
+
                     # One batch runs on each worker and one waits there.  NST_WORKERS may still come.
                     threads = 1 if study.ALONE else 2 * max(len(workers.names), where.workers or 1)
                     fan_out = fanout.FanOut(client, workers, store, where, study.ALONE)
-                    body = lambda: _run_jobs(arguments, collection, orders, fan_out, threads)  # noqa: E731
-                    fanout.run_flow(arguments.study, body, threads)
+                    fanout.run_flow(
+                        arguments.study, lambda: _run_jobs(arguments, collection, orders, fan_out, threads), threads
+                    )
             else:
                 print(f"{arguments.study}: all {len(collection.results)} jobs were finished before", file=sys.stderr)
                 write(collection, arguments)
@@ -134,7 +134,7 @@ def _checked(arguments: argparse.Namespace) -> "tuple[Study, Params]":
 
 
 def _run_jobs(
-    arguments: argparse.Namespace, collection: Collection, orders: "list[Order]", fan_out: "FanOut", threads: int
+    arguments: argparse.Namespace, collection: Collection, orders: list[Order], fan_out: "FanOut", threads: int
 ) -> None:
     """The study's flow: runs these jobs and those that are wanted as results come, then writes the study's folder.
 
@@ -146,12 +146,13 @@ def _run_jobs(
     from flows import artifact
     from flows.fanout import Failure
 
-    before, failed = dict(collection.results), 0
+    new: dict[Job, Result] = {}
+    failed = 0
     bar = tqdm(
         desc=arguments.study,
         unit="job",
-        initial=len(before),
-        total=len(collection.seen),
+        initial=len(collection.results),
+        total=len(collection.keys),
         file=sys.stderr,
         smoothing=0.1,
         mininterval=0.5 if sys.stderr.isatty() else 20.0,
@@ -163,30 +164,34 @@ def _run_jobs(
                 failed += 1
                 bar.write(f"failed: {order.job.title}: {outcome.reason}", file=sys.stderr)
             else:
-                collection.results[order.job] = outcome
-            bar.total = len(collection.seen)
+                collection.results[order.job] = new[order.job] = outcome
+            bar.total = len(collection.keys)
             bar.update(len(collection.results) - bar.n)
     if failed:
         raise JobsFailedError(
-            f"{failed} of {len(collection.seen)} jobs failed; the others are kept, "
+            f"{failed} of {len(collection.keys)} jobs failed; the others are kept, "
             "so running this again runs only what is missing"
         )
     write(collection, arguments)
-    new = {job: result for job, result in collection.results.items() if job not in before}
-    artifact.leave(arguments.study, new, len(before), arguments.reports)
+    artifact.leave(arguments.study, new, len(collection.results) - len(new), arguments.reports)
 
 
 def write(collection: Collection, arguments: argparse.Namespace) -> None:
     """Writes the study's folder beside the old one and then moves it over, one entry after the other."""
     folder = arguments.reports / arguments.study
     folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=arguments.reports, prefix=f".{arguments.study}-") as beside:
-        collection.study.write(collection.params, collection.results, arguments.data, Path(beside))
-        for new in sorted(Path(beside).iterdir()):
+    beside = arguments.reports / f".{arguments.study}"
+    shutil.rmtree(beside, ignore_errors=True)  # of one that was killed
+    beside.mkdir()
+    try:
+        collection.study.write(collection.params, collection.results, arguments.data, beside)
+        for new in sorted(beside.iterdir()):
             old = folder / new.name
             if old.is_dir():
                 shutil.rmtree(old)
             new.replace(old)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
 
 
 def main() -> int:

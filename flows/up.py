@@ -7,9 +7,8 @@ making the file `_WANTED` in the supervisor's folder, and waits for the file `_R
 import argparse
 import json
 import os
-import re
+import shutil
 import subprocess
-import tempfile
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
@@ -23,6 +22,7 @@ from nst.errors import NSTError
 
 FOLDER = "NST_SUPERVISOR"
 """Environment variable: the supervisor's folder."""
+_FOLDER = settings.HOME / ".cache" / "up"
 _WANTED, _READY = "wanted", "ready"
 _LAST_WORDS = 15.0
 """Seconds that the command gets to end by itself after Ctrl-C."""
@@ -52,9 +52,11 @@ def join() -> None:
 def run(words: Sequence[str], where: settings.Settings) -> int:
     """Runs the command and returns its exit code."""
     with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="nst-")))
-        wanted, ready = folder / _WANTED, folder / _READY
-        child = processes.start(words, env={**os.environ, FOLDER: str(folder), processes.OWNER: str(os.getpid())})
+        shutil.rmtree(_FOLDER, ignore_errors=True)  # of one that was killed
+        _FOLDER.mkdir(parents=True)
+        stack.callback(shutil.rmtree, _FOLDER, ignore_errors=True)
+        wanted, ready = _FOLDER / _WANTED, _FOLDER / _READY
+        child = processes.start(words, env={**os.environ, FOLDER: str(_FOLDER), processes.OWNER: str(os.getpid())})
         try:
             while child.poll() is None:
                 if wanted.exists() and not ready.exists():
@@ -83,24 +85,26 @@ def _start(where: settings.Settings, stack: ExitStack) -> dict[str, str]:
     return {server.API: os.environ[server.API], "NST_DASK_ADDRESS": address}
 
 
-def forget_dead_locks(root: Path) -> None:
-    """Removes the locks of a `dvc` that was killed.
+def sweep(root: Path) -> None:
+    """Removes what a `dvc` that was killed has left, unless another one runs there now.
 
-    DVC removes them itself, but tells whether their owner lives by its number alone; and numbers come back, above all
-    in containers.
+    That is copies of the checkout for experiments; and its locks, which DVC removes itself, but it tells whether their
+    owner lives by its number alone, and numbers come back, above all in containers.
     """
-    path = root / ".dvc" / "tmp" / "rwlock"
-    with suppress(OSError):
-        owners = {int(number) for number in re.findall(r'"pid": (\d+)', path.read_text())}
-        if not any(_is_dvc(owner) for owner in owners):
-            path.unlink()
+    if any(_is_dvc_in(root, process) for process in psutil.process_iter()):
+        return
+    (root / ".dvc" / "tmp" / "rwlock").unlink(missing_ok=True)
+    for copy in [*(root / ".dvc/tmp/exps").glob("tmp*"), *(root / ".dvc/tmp/exps/standalone").glob("tmp*")]:
+        shutil.rmtree(copy, ignore_errors=True)
 
 
-def _is_dvc(pid: int) -> bool:
+def _is_dvc_in(root: Path, process: psutil.Process) -> bool:
+    is_dvc = False
     try:
-        return any("dvc" in word for word in psutil.Process(pid).cmdline())
-    except psutil.Error as error:
-        return isinstance(error, psutil.AccessDenied)
+        is_dvc = any(Path(word).name == "dvc" for word in process.cmdline())
+        return is_dvc and Path(process.cwd()).is_relative_to(root)
+    except psutil.Error as error:  # it has ended; or it is another user's, and may be in there
+        return isinstance(error, psutil.AccessDenied) and is_dvc
 
 
 def main() -> int:
@@ -110,7 +114,7 @@ def main() -> int:
     words = parser.parse_args().command
     where = settings.load()
     with processes.lock("this checkout"):
-        forget_dead_locks(settings.ROOT)
+        sweep(settings.HOME)
         return run(words, where)
 
 

@@ -30,6 +30,16 @@ _BROKEN = "nst cannot run here: "
 
 
 @dataclass(frozen=True)
+class Order:
+    """A job that has to be run, with all that a worker needs for it."""
+
+    job: "Job"
+    inputs: "Inputs"
+    key: str
+    """Of its stored result."""
+
+
+@dataclass(frozen=True)
 class Failed:
     """A batch that could not be run."""
 

@@ -77,7 +77,7 @@ class Checkout:
             preexec_fn=_heed_ctrl_c,  # noqa: PLW1509  (it only sets a signal)
         )
 
-    def run(self, *command: str, code: int = 0, timeout: float = 200, **more: str) -> str:
+    def run(self, *command: str, code: int = 0, timeout: float = 400, **more: str) -> str:
         """Runs a command to its end, checks the exit code, and returns all it printed."""
         process = self.start(command, **more)
         try:
@@ -196,7 +196,7 @@ def with_other_losses(checkout: Checkout) -> AbstractContextManager[None]:
     return planted(checkout, "nst/engine/losses.py", "ANOTHER = 1\n", before="import torch\n")
 
 
-def wait_for(condition: Callable[[], bool], seconds: float = 60, every: float = 0.1) -> bool:
+def wait_for(condition: Callable[[], bool], seconds: float = 200, every: float = 0.1) -> bool:
     """Whether the condition came true in time."""
     deadline = time.monotonic() + seconds
     while not condition():

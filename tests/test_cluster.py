@@ -119,7 +119,7 @@ def test_survives_the_death_of_a_worker(checkout: Checkout, tmp_path: Path, by_h
     with killed_at_the_end(process):
         assert wait_for(lambda: any(jobs.glob("*.json")), every=0.02)
         by_hand.workers[0].kill()
-        output, _ = process.communicate(timeout=120)
+        output, _ = process.communicate(timeout=400)
     assert process.returncode == 0, output
     found = names(tmp_path / "reports" / "transfer")
     assert len(found) == len(set(found)) == 4

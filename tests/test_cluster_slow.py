@@ -90,7 +90,7 @@ def test_a_nanny_brings_a_killed_worker_back(
         server, *workers = sorted(forked, key=lambda member: member.ppid() != process.pid)
         assert len(workers) == 2
         (server if whom == "fork server" else workers[0]).kill()
-        output, _ = process.communicate(timeout=120)
+        output, _ = process.communicate(timeout=400)
     assert process.returncode == 0, output
     assert written(tmp_path / "reports" / "transfer") == whole
     assert len(stamps(tmp_path)) == 4
@@ -132,7 +132,7 @@ def test_the_server_is_killed(checkout: Checkout, tmp_path: Path, whole: dict[st
         (server,) = [member for member in family(process.pid) if "uvicorn" in member.cmdline()]
         began = time.monotonic()
         server.kill()
-        output, _ = process.communicate(timeout=120)
+        output, _ = process.communicate(timeout=400)
         took = time.monotonic() - began
     assert process.returncode == 1, output
     assert re.search(r"^error: Prefect's API has ended.*: run the command again; finished jobs are kept$", output, re.M)
@@ -159,7 +159,7 @@ def test_the_server_answers_nobody_for_a_while(checkout: Checkout, tmp_path: Pat
             time.sleep(25)  # long enough for the driver to look, and see nothing
             assert process.poll() is None
             server.resume()
-        output, _ = process.communicate(timeout=120)
+        output, _ = process.communicate(timeout=400)
     if patient:
         assert process.returncode == 0, output
         assert len(stamps(tmp_path)) == 4
@@ -229,6 +229,28 @@ def test_workers_die_at_random(checkout: Checkout, tmp_path: Path, whole: dict[s
     assert written(tmp_path / "reports" / "transfer") == whole
 
 
+def test_a_worker_that_fails_at_once_does_not_drain_the_queue(
+    checkout: Checkout, tmp_path: Path, whole: dict[str, bytes]
+) -> None:
+    """What failed on it is tried on the other one."""
+    folder = tmp_path / "by hand"
+    folder.mkdir()
+    fault = f"""
+        import os
+        if os.getcwd().endswith("worker0"):
+            open({str(tmp_path / "failures")!r}, "a").write("+")
+            raise RuntimeError("an odd worker")
+    """
+    poison = planted(checkout, "flows/worker.py", fault, before="    try:\n        return run_jobs(")
+    options = {"PYTHONPATH": str(checkout.path)}
+    with poison, hand_made_cluster(folder, 2, "--no-nanny", **options) as made:
+        with Client(made.address, set_as_default=False) as client:
+            client.wait_for_workers(2, timeout=100)
+        checkout.run(*STUDY, *reports(tmp_path), NST_DASK_ADDRESS=made.address, **there(tmp_path))
+    assert len((tmp_path / "failures").read_text()) > 1
+    assert written(tmp_path / "reports" / "transfer") == whole
+
+
 def test_the_last_worker_dies_with_its_result(checkout: Checkout, tmp_path: Path) -> None:
     """It has said that it is done, and what it made cannot be fetched any more."""
     folder = tmp_path / "by hand"
@@ -254,7 +276,7 @@ def test_all_workers_die(checkout: Checkout, tmp_path: Path) -> None:
         with killed_at_the_end(process):
             assert wait_for(lambda: bool(stamps(tmp_path)), every=0.02)
             made.workers[0].kill()
-            output, _ = process.communicate(timeout=90)
+            output, _ = process.communicate(timeout=400)
     assert process.returncode == 1
     assert re.search(r"^error: no worker has been left for \d+ s: run the command again", output, re.MULTILINE)
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import re
 import signal
 import ssl
 import subprocess
@@ -15,12 +16,13 @@ from pathlib import Path
 from typing import ClassVar
 
 import httpx
+import psutil
 import pytest
 import torch
 from engine_support import make_job
 from flows_support import ROOT, alive, family, make_result, wait_for
 
-from flows import cluster, fanout, processes, server, settings, study, worker
+from flows import cluster, fanout, processes, server, settings, study, up, worker
 from flows.processes import ClusterError
 from flows.store import Store
 from nst import params, studies
@@ -108,6 +110,25 @@ class TestUp:
         assert done.returncode == 127
         assert done.stderr == "error: no-such-command: No such file or directory\n"
 
+    def test_sweeps_what_a_killed_dvc_has_left_unless_another_runs(self, tmp_path: Path) -> None:
+        left = [tmp_path / ".dvc/tmp" / name for name in ("rwlock", "exps/tmp1/flows", "exps/standalone/tmp2")]
+        (tmp_path / ".dvc/tmp/exps/celery").mkdir(parents=True)
+        for path in left[1:]:
+            path.mkdir(parents=True)
+        left[0].write_text("{}")
+        (tmp_path / "dvc").write_text("import time; time.sleep(100)")
+        dvc = subprocess.Popen([sys.executable, "dvc"], cwd=tmp_path)
+        try:
+            assert wait_for(lambda: "dvc" in psutil.Process(dvc.pid).cmdline())
+            up.sweep(tmp_path)
+            assert all(path.exists() for path in left)
+        finally:
+            dvc.kill()
+            dvc.wait()
+        up.sweep(tmp_path)
+        assert not any(path.exists() for path in left)
+        assert (tmp_path / ".dvc/tmp/exps/celery").exists()
+
 
 class TestSettings:
     """Where jobs run."""
@@ -126,6 +147,22 @@ class TestSettings:
     def test_says_which_variable_is_no_json(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("NST_CLUSTER_OPTIONS", "queue=gpu")
         with pytest.raises(settings.SettingsError, match=r"^NST_CLUSTER_OPTIONS is not valid JSON"):
+            settings.load()
+
+    @pytest.mark.parametrize("limit", ["-1", "much", "-3GB"])
+    def test_says_which_limit_is_no_size(self, monkeypatch: pytest.MonkeyPatch, limit: str) -> None:
+        monkeypatch.setenv("NST_MEMORY_LIMIT", limit)
+        with pytest.raises(settings.SettingsError, match=rf"^NST_MEMORY_LIMIT = '{limit}': should be auto, 0 "):
+            settings.load()
+
+    @pytest.mark.parametrize(
+        ("name", "told"), [("NST_WORKER", "is it NST_WORKERS?"), ("NST_NONSENSE", "see docs/cluster.md")]
+    )
+    def test_refuses_what_is_misspelt(self, monkeypatch: pytest.MonkeyPatch, name: str, told: str) -> None:
+        monkeypatch.setenv("NST_OWNER", "1")  # which processes hand on
+        settings.load()
+        monkeypatch.setenv(name, "2")
+        with pytest.raises(settings.SettingsError, match=f"^{name} is no setting; {re.escape(told)}$"):
             settings.load()
 
     OTHERS: ClassVar = {
@@ -312,9 +349,9 @@ class TestBatches:
 
     def test_are_the_same_for_the_same_jobs_whatever_their_order(self, data: Path) -> None:
         jobs = [make_job(seed=seed, content_layers=(layer,)) for layer in ("conv2_1", "conv4_1") for seed in range(5)]
-        orders = [fanout.Order(job, inputs(job, data), str(number)) for number, job in enumerate(jobs)]
+        orders = [worker.Order(job, inputs(job, data), str(number)) for number, job in enumerate(jobs)]
 
-        def keys(orders: list[fanout.Order]) -> list[list[str]]:
+        def keys(orders: list[worker.Order]) -> list[list[str]]:
             return [[order.key for order in batch.orders] for batch in fanout.in_batches(orders, 2)]
 
         found = keys(orders)

@@ -130,12 +130,12 @@ def test_resumes_when_stopped_and_leaves_nothing_behind(
 ) -> None:
     params = tmp_path / "params.yaml"
     # Jobs of some seconds: when the first has ended, others are in the middle.
-    params.write_text((checkout.path / "params.yaml").read_text().replace("iterations: 2", "iterations: 800"))
+    params.write_text((checkout.path / "params.yaml").read_text().replace("iterations: 2", "iterations: 400"))
     command = [sys.executable, "-m", "flows.study", "transfer", "--params", str(params)]
     before = checkout.finished()
     process = checkout.start(command, **environment)
     with killed_at_the_end(process):
-        assert wait_for(lambda: len(checkout.finished()) > len(before), every=0.02)
+        assert wait_for(lambda: len(checkout.finished()) > len(before), 250, every=0.02)
         members = family(process.pid)
         began = time.monotonic()
         if send is signal.SIGINT:  # as a terminal sends it
@@ -145,6 +145,8 @@ def test_resumes_when_stopped_and_leaves_nothing_behind(
         assert process.wait(30) == code
         assert wait_for(lambda: not alive(members), 30), alive(members)
         assert time.monotonic() - began < 15
+        assert process.stdout is not None
+        assert "leaked" not in process.stdout.read()
     kept = checkout.finished()
     assert len(before) < len(kept)
     checkout.run(*command)
@@ -185,6 +187,27 @@ class TestWrongInput:
     def test_api_that_does_not_answer(self, checkout: Checkout, tmp_path: Path) -> None:
         line = self.said(checkout, "transfer", code=1, PREFECT_API_URL=NOWHERE, NST_CACHE=str(tmp_path / "jobs"))
         assert line.startswith(f"error: Prefect's API at {NOWHERE} does not answer")
+
+    @pytest.mark.parametrize(
+        ("name", "value", "code", "told"),
+        [
+            ("NST_WORKER", "2", 2, "NST_WORKER is no setting; is it NST_WORKERS?"),
+            ("NST_MEMORY_LIMIT", "-1", 2, "NST_MEMORY_LIMIT = '-1': should be auto, 0 (no limit), or a size like 3GB"),
+            ("NST_CACHE", "/dev/null/jobs", 1, "NST_CACHE = '/dev/null/jobs' cannot be read: Not a directory"),
+            ("NST_CACHE", "/proc/jobs", 1, "NST_CACHE = '/proc/jobs' cannot be written: No such file or directory"),
+        ],
+    )
+    def test_settings_that_cannot_be_used(
+        self, checkout: Checkout, name: str, value: str, code: int, told: str
+    ) -> None:
+        assert self.said(checkout, "transfer", code=code, **{name: value}) == f"error: {told}"
+
+    def test_pruning_for_studies_that_are_not_finished(self, checkout: Checkout) -> None:
+        before = checkout.finished()
+        assert f"{len(before)} finished jobs, 0." in checkout.run(sys.executable, "-m", "flows.store")
+        output = checkout.run(sys.executable, "-m", "flows.store", "--prune", code=2)
+        assert "error: reconstruction is not finished, so it is not known which jobs it wants: " in output
+        assert checkout.finished() == before
 
     def test_unknown_study(self, checkout: Checkout) -> None:
         output = checkout.run(sys.executable, "-m", "flows.study", "nonsense", code=2)

@@ -2,6 +2,7 @@
 
 import ast
 import os
+import shutil
 import signal
 import sys
 import time
@@ -72,6 +73,14 @@ def test_repro_from_nothing_to_the_report(checkout: Checkout) -> None:
         assert time.monotonic() - began < 10  # 2 s on an idle machine
     assert checkout.finished() == finished
 
+    # Of the finished jobs, those that nothing wants can be removed.
+    old = checkout.cache / f"{'0' * 64}.json"
+    shutil.copy(next(checkout.cache.glob("*.json")), old)
+    output = checkout.run(sys.executable, "-m", "flows.store", "--prune")
+    assert f"{len(finished) + 1} finished jobs" in output
+    assert "removed 1 of them" in output
+    assert checkout.finished() == finished
+
     # One changed style window costs its own cells: two content layers, so two jobs.
     set_params(checkout, {"transfer": {"style_windows": ["1-2", "2-4"]}})
     output = checkout.run("dvc", "repro", "transfer")
@@ -106,6 +115,28 @@ def test_the_gallery_runs_again_for_another_choice_and_for_nothing_else_of_the_g
     checkout.run("dvc", "repro", "transfer")
     assert "Running stage 'gallery'" in checkout.run("dvc", "repro", "--dry", "gallery")
     assert checkout.finished() == finished
+
+
+@pytest.mark.cluster
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("queued", [False, True])
+def test_experiments_in_copies_use_the_finished_jobs(tmp_path: Path, queued: bool) -> None:
+    made = make_checkout(tmp_path)
+    set_params(made, TINY)
+    made.run("git", "add", "-A")
+    made.run("git", "-c", "user.name=test", "-c", "user.email=test@localhost", "commit", "-q", "-m", "tiny")
+    made.run("dvc", "repro", "transfer")
+    finished, params = made.finished(), (made.path / "params.yaml").read_bytes()
+    change = ["-S", 'transfer.style_windows=["1-2","2-4"]', "transfer"]
+    if queued:
+        made.run("dvc", "exp", "run", "--queue", *change)
+        made.run("dvc", "exp", "run", "--run-all", timeout=400)
+    else:
+        made.run("dvc", "exp", "run", "--temp", *change, timeout=400)
+    assert finished.items() <= made.finished().items()
+    assert len(made.finished()) == len(finished) + 2  # the new window's own cells
+    assert (made.path / "params.yaml").read_bytes() == params
+    assert "2-4" in made.run("dvc", "exp", "show", "--csv")
 
 
 def imported(path: Path) -> set[str]:

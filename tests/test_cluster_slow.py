@@ -221,7 +221,7 @@ def test_workers_die_at_random(checkout: Checkout, tmp_path: Path, whole: dict[s
         hand_made_cluster(folder, 2, again=True, **patient) as made,
         Client(made.address, set_as_default=False) as client,
     ):
-        client.wait_for_workers(2, timeout=60)
+        client.wait_for_workers(2, timeout=200)
         first = set(client.scheduler_info()["workers"])
         client.register_plugin(KillWorker(delay="3 s", mode=mode))
         checkout.run(*STUDY, *reports(tmp_path), NST_DASK_ADDRESS=made.address, **there(tmp_path))
@@ -245,7 +245,7 @@ def test_a_worker_that_fails_at_once_does_not_drain_the_queue(
     options = {"PYTHONPATH": str(checkout.path)}
     with poison, hand_made_cluster(folder, 2, "--no-nanny", **options) as made:
         with Client(made.address, set_as_default=False) as client:
-            client.wait_for_workers(2, timeout=100)
+            client.wait_for_workers(2, timeout=200)
         checkout.run(*STUDY, *reports(tmp_path), NST_DASK_ADDRESS=made.address, **there(tmp_path))
     assert len((tmp_path / "failures").read_text()) > 1
     assert written(tmp_path / "reports" / "transfer") == whole
@@ -261,9 +261,9 @@ def test_the_last_worker_dies_with_its_result(checkout: Checkout, tmp_path: Path
         hand_made_cluster(folder, 1, "--no-nanny", PYTHONPATH=str(checkout.path)) as made,
     ):
         with Client(made.address, set_as_default=False) as client:
-            client.wait_for_workers(1, timeout=60)
+            client.wait_for_workers(1, timeout=200)
         where = {"NST_DASK_ADDRESS": made.address, "NST_CLUSTER_TIMEOUT": "5", **there(tmp_path)}
-        output = checkout.run(*STUDY, *reports(tmp_path), code=1, timeout=90, **where)
+        output = checkout.run(*STUDY, *reports(tmp_path), code=1, **where)
     assert re.search(r"^error: no worker has been left for \d+ s: run the command again", output, re.MULTILINE)
 
 

@@ -147,8 +147,9 @@ def load() -> Settings:
     ours = {f"NST_{name.upper()}" for name in Settings.model_fields}
     given = {name.upper() for name in [*os.environ, *dotenv_values(HOME / ".env")]}
     for name in sorted(name for name in given - ours - _BETWEEN_PROCESSES if name.startswith("NST_")):
-        near = difflib.get_close_matches(name, ours, n=1)
-        raise SettingsError(f"{name} is no setting; " + (f"is it {near[0]}?" if near else "see docs/cluster.md"))
+        near = difflib.get_close_matches(name.removeprefix("NST_").lower(), Settings.model_fields, n=1)
+        hint = f"is it NST_{near[0].upper()}?" if near else "see docs/cluster.md"
+        raise SettingsError(f"{name} is no setting; {hint}")
     return found
 
 

@@ -44,7 +44,7 @@ def test_repro_from_nothing_to_the_report(checkout: Checkout) -> None:
     # Killed in the first study by `kill -9` of make itself …
     process = checkout.start(MAKE)
     with killed_at_the_end(process):
-        assert wait_for(lambda: len(checkout.finished()) > 1, seconds=120)
+        assert wait_for(lambda: len(checkout.finished()) > 1, seconds=250)
         members = family(process.pid)
         assert len(members) > 5
         os.kill(process.pid, signal.SIGKILL)

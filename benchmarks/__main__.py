@@ -1,4 +1,4 @@
-"""``python -m benchmarks``: measures, prints the tables, and writes them as JSON and into README.md."""
+"""``python -m benchmarks``: measures, prints the tables, and writes them as JSON, docs/benchmarks.md and README.md."""
 
 import argparse
 import functools
@@ -18,6 +18,7 @@ from flows.settings import ROOT
 from nst.errors import NSTError
 
 RESULTS = ROOT / "benchmarks" / "results.json"
+TABLES = ROOT / "docs" / "benchmarks.md"
 README = ROOT / "README.md"
 
 
@@ -75,7 +76,8 @@ def parse(argv: Sequence[str] | None = None) -> Arguments:
         type=Path,
         default=RESULTS,
         metavar="FILE",
-        help="JSON file of the results (default: benchmarks/results.json; README.md is written with this one alone)",
+        help="JSON file of the results (default: benchmarks/results.json; docs/benchmarks.md and README.md are written "
+        "with this one alone)",
     )
     parser.add_argument(
         "--peer-results",
@@ -111,7 +113,8 @@ def run(arguments: Arguments) -> None:
         results = _measure(arguments, results)
     print(table.markdown(results))
     if arguments.output == RESULTS:
-        table.insert(results, README)
+        table.insert(table.markdown(results), TABLES)
+        table.insert(table.summary(results), README)
 
 
 def _measure(arguments: Arguments, results: Results) -> Results:

@@ -58,7 +58,7 @@ class Distances:
 def transfer(content: Path, style: Path, output: Path, *options: str) -> process.Finished:
     """`nst transfer` as a process of its own."""
     return process.run(
-        sys.executable, "-m", "nst.cli", "transfer", str(content), str(style), "-o", str(output), "--quiet", *options
+        sys.executable, "-m", "nst", "transfer", str(content), str(style), "-o", str(output), "--quiet", *options
     )
 
 

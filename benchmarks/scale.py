@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-from flows import services, settings
+from flows import cluster, server, settings, worker
 
 if TYPE_CHECKING:
     from nst.engine.inputs import Inputs
@@ -28,23 +28,21 @@ WORKERS = 4
 def run(counts: Sequence[int], data: Path, folder: Path) -> None:
     """Runs as many jobs as the last of `counts`, and prints a row when as many as each have ended."""
     where = settings.Settings(cache=str(folder / "jobs"), workers=WORKERS, cluster="local", dask_address=None)
-    with services.services(where, WORKERS) as running:
-        from flows import fanout, health
+    with cluster.client(where, WORKERS) as client, server.api(where):
+        from flows import fanout
         from flows.store import Store
         from nst.engine.machine import key
 
-        machine, _ = health.find_workers(running.client, where)
+        workers = cluster.Workers(client, where.cluster_timeout)
         job, inputs = small_job(data)
         jobs = [dataclasses.replace(job, seed=seed) for seed in range(counts[-1])]
-        orders = [[fanout.Order(each, inputs, key(each, inputs, machine, alone=False)) for each in jobs]]
-        running.wait_for_api(where)
-        watch = health.Watch(running.client, machine, where)
-        fan_out = fanout.FanOut(running.client, machine, Store(where.cache), where, False, watch)
+        orders = [worker.Order(each, inputs, key(each, inputs, workers.machine)) for each in jobs]
+        fan_out = fanout.FanOut(client, workers, Store(where.cache), where)
         ended: list[float] = []
         began = time.monotonic()
 
         def body() -> None:
-            with closing(fan_out.run(lambda: orders.pop() if orders else [], 2 * WORKERS)) as outcomes:
+            with closing(fan_out.run(orders, lambda: [], 2 * WORKERS)) as outcomes:
                 for _, outcome in outcomes:
                     if isinstance(outcome, fanout.Failure):
                         raise RuntimeError(outcome.reason)
@@ -89,7 +87,7 @@ def main() -> None:
     print("|---|---|---|---|---|---|")
     with tempfile.TemporaryDirectory(prefix="nst-scale-") as folder:
         os.environ["PREFECT_HOME"] = folder
-        os.environ.pop(services.API, None)
+        os.environ.pop(server.API, None)
         settings.prepare_environment()
         run(sorted(arguments.counts), arguments.data, Path(folder))
 

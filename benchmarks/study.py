@@ -23,7 +23,6 @@ from benchmarks.process import check
 from benchmarks.table import Cell, Section, Spread, Target
 from flows import processes, settings
 from nst.params import STUDIES
-from nst.studies import load
 
 TOTAL_MINUTES = 8.0
 ORCHESTRATION = 10.0
@@ -203,7 +202,7 @@ def stages(
             began,
             ended=_last_written(reports / name if name in STUDIES else reports, began, next_began),
             jobs=tuple(job for job in jobs if began <= job.written < next_began),
-            workers=1 if name in STUDIES and load(name).ALONE else settings.load().own_workers,
+            workers=settings.load().own_workers,
         )
         for (began, name), (next_began, _) in pairwise([*begun, (end, "")])
     )

@@ -1,4 +1,4 @@
-"""What a benchmark ends in: sections of rows and targets, as JSON and as the tables of README.md."""
+"""What a benchmark ends in: sections of rows and targets, as JSON, as tables, and in five lines."""
 
 import json
 import statistics
@@ -6,6 +6,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+
+SHORT = {
+    "egeskov × great_wave: times faster than pastiche": "speed of `nst transfer` at 256 px, from start to file: "
+    "{} that of [pastiche](https://pypi.org/project/pastiche/)",
+    "256×256, 2 threads: step, of the bare network": "time of one step: {} that of the network alone, forward and back",
+    "peak memory at 512 px": "memory for a picture at 512 px: {}",
+    "make repro from nothing": "`make repro` from nothing: {}",
+    "make repro with nothing to do": "`make repro` with nothing to do: {}",
+}
+"""What is said in a few lines: the name of a target, and its sentence."""
 
 _BEGIN, _END = "<!-- benchmarks: written by `make bench` -->", "<!-- benchmarks: end -->"
 
@@ -133,18 +143,25 @@ def read(path: Path) -> Results:
         raise ValueError(f"{path}: no results of `make bench` ({error!r}); remove it and measure again") from None
 
 
-def insert(results: Results, path: Path) -> None:
-    """Put the tables between the two marks of a Markdown file.
+def summary(results: Results) -> str:
+    """A few of the targets, a line each, with the machine."""
+    measured = {target.what: f"{target.measured} {target.unit}".strip() for target in _targets(results)}
+    lines = [f"- {sentence.format(measured[what])}" for what, sentence in SHORT.items() if what in measured]
+    return "\n".join([f"On {results.machine}:", "", *lines])
+
+
+def insert(text: str, path: Path) -> None:
+    """Put a text between the two marks of a Markdown file.
 
     Raises:
         ValueError: the marks are missing.
     """
-    text = path.read_text("utf-8")
-    before, begin, rest = text.partition(_BEGIN)
+    whole = path.read_text("utf-8")
+    before, begin, rest = whole.partition(_BEGIN)
     _, end, after = rest.partition(_END)
     if not (begin and end):
         raise ValueError(f"{path}: the lines {_BEGIN} and {_END}, which say where the table goes, are missing")
-    path.write_text(f"{before}{begin}\n\n{markdown(results)}\n\n{end}{after}", "utf-8")
+    path.write_text(f"{before}{begin}\n\n{text}\n\n{end}{after}", "utf-8")
 
 
 def _targets(results: Results) -> list[Target]:

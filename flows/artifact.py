@@ -1,11 +1,12 @@
 """What a study leaves on Prefect's page: what was found, a picture, which job ran where, and where the report is."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from PIL import Image
 from prefect.artifacts import create_markdown_artifact
 
+from flows import settings
 from nst.engine.jobs import Job
 from nst.engine.results import Result
 from nst.report.pictures import thumbnail
@@ -34,38 +35,44 @@ def markdown(study: str, new: Mapping[Job, Result], finished_before: int, report
         finished_before: how many it found finished.
     """
     folder = reports.resolve() / study
+    listed = [
+        (job.title, f"{result.timing.seconds:.1f}", f"{where.device}, {where.precision}", where.worker)
+        for job, result in list(new.items())[:_ROWS]
+        for where in [result.environment]
+    ]
     lines = [
         f"# {study.capitalize()}",
         "",
-        f"{len(new)} jobs run, {finished_before} finished before. "
-        f"[Report]({(reports.resolve() / 'index.html').as_uri()}), [tables and pictures]({folder.as_uri()}).",
+        f"{len(new)} jobs run, {finished_before} finished before. {_places(reports.resolve(), study)}",
         "",
         *_picture(folder / "figures"),
-        *_table(["metric", "value"], _numbers(folder)),
-        *_table(
-            ["job", "seconds", "device", "worker"], [_row(job, result) for job, result in list(new.items())[:_ROWS]]
-        ),
+        *_table(("metric", "value"), _numbers(folder)),
+        *_table(("job", "seconds", "device", "worker"), listed),
     ]
     if len(new) > _ROWS:
-        lines.append(f"… and {len(new) - _ROWS} more: see {(folder / 'quality.csv').as_uri()}")
+        lines.append(f"… and {len(new) - _ROWS} more.")
     return "\n".join(lines)
 
 
-def _row(job: Job, result: Result) -> list[str]:
-    where = result.environment
-    return [job.title, f"{result.timing.seconds:.1f}", f"{where.device}, {where.precision}", where.worker]
+def _places(reports: Path, study: str) -> str:
+    """Paths and no links: browsers open no files from a page of the web."""
+    if settings.ROOT != settings.HOME:  # a copy, which DVC removes when the experiment has ended
+        return (
+            f"This is an experiment: in `{settings.HOME}`, `dvc exp show` lists it and `dvc exp apply` takes it over."
+        )
+    return f"Report: `{reports / 'index.html'}`, tables and pictures: `{reports / study}`."
 
 
-def _numbers(folder: Path) -> list[list[str]]:
+def _numbers(folder: Path) -> list[tuple[str, ...]]:
     """All that the study found, a row each."""
     found = tables.flat(tables.read_metrics(folder))
-    return [[name, f"{value:.4g}" if isinstance(value, float) else str(value)] for name, value in found.items()]
+    return [(name, f"{value:.4g}" if isinstance(value, float) else str(value)) for name, value in found.items()]
 
 
-def _table(head: list[str], rows: list[list[str]]) -> list[str]:
+def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> list[str]:
     if not rows:
         return []
-    cells = [[cell.replace("|", "\\|") for cell in row] for row in [head, ["---"] * len(head), *rows]]
+    cells = [[cell.replace("|", "\\|") for cell in row] for row in [head, ("---",) * len(head), *rows]]
     return [*(f"| {' | '.join(row)} |" for row in cells), ""]
 
 

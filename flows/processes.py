@@ -1,8 +1,8 @@
 """Commands as processes: exit codes, signals, locks, and nothing left behind, even by ``kill -9``.
 
-Two means end a process when the one that it works for ends, since neither is enough alone.  Linux sends a signal to a
-child when its parent dies (``PR_SET_PDEATHSIG``); this needs no thread but covers only the direct parent.  Where a
-shell or DVC stands between, a thread looks twice a second whether the process that was named as the owner still runs.
+Two means end a process when the one that it works for ends.  Linux sends a signal to a child when its parent dies
+(``PR_SET_PDEATHSIG``), whatever program the child is.  Where a shell or DVC stands between, a thread looks twice a
+second whether the process that was named as the owner still runs.
 """
 
 import ctypes
@@ -43,7 +43,7 @@ _GRACE = 10.0
 
 
 class ClusterError(NSTError):
-    """Prefect's API or the Dask cluster cannot be reached or started, or has ended."""
+    """What jobs run on (Prefect's API, the Dask cluster, the store) cannot be used, or has ended."""
 
 
 class JobsFailedError(NSTError):
@@ -89,6 +89,9 @@ def stop_on_sigterm() -> None:
     signal.signal(signal.SIGTERM, stop)
 
 
+# ── Ending together ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+
 def end_with_parent(parent: int) -> None:
     """Sends SIGTERM to this process when `parent`, its direct parent, ends."""
     if sys.platform == "linux":
@@ -107,32 +110,19 @@ def end_with_owners() -> None:
     if os.environ.get(OWNER, "").isdigit():
         owners.append(int(os.environ[OWNER]))
     if "DVC_STAGE" in os.environ:
-        owners += _behind_shell(os.getppid())
+        owners.append(os.getppid())
+        with suppress(psutil.Error):
+            parent = psutil.Process(os.getppid())
+            if parent.name() in _SHELLS:  # dvc is behind it
+                owners.append(parent.ppid())
     if owners:
         threading.Thread(target=_watch, args=(owners,), name="owners", daemon=True).start()
-
-
-def _behind_shell(pid: int) -> list[int]:
-    """The parent, and the parent's parent where the parent is only the shell that a command was run with."""
-    with suppress(psutil.Error):
-        parent = psutil.Process(pid)
-        if parent.name() in _SHELLS:
-            return [pid, parent.ppid()]
-    return [pid]
-
-
-def is_alive(process: psutil.Process) -> bool:
-    """Whether a process runs; a zombie has ended but still has its number."""
-    try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.Error:
-        return False
 
 
 def _watch(owners: Sequence[int]) -> None:
     with suppress(psutil.Error):
         watched = [psutil.Process(pid) for pid in owners]
-        while all(map(is_alive, watched)):
+        while all(process.is_running() and process.status() != psutil.STATUS_ZOMBIE for process in watched):
             time.sleep(0.5)
     os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(_GRACE)
@@ -154,37 +144,63 @@ def stop(process: "subprocess.Popen[Any]", grace: float = _GRACE) -> None:
     family = []
     with suppress(psutil.Error):
         family = psutil.Process(process.pid).children(recursive=True)
+    process.terminate()
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(grace)  # it may end those below it itself
+    process.kill()
+    process.wait()
+    stop_all(family, grace)
+
+
+def stop_all(family: Sequence[psutil.Process], grace: float) -> None:
+    """SIGTERM to all, and SIGKILL to those that are left after `grace` seconds."""
     for send in (psutil.Process.terminate, psutil.Process.kill):
-        if process.poll() is None:
-            process.send_signal(signal.SIGTERM if send is psutil.Process.terminate else signal.SIGKILL)
-            with suppress(subprocess.TimeoutExpired):
-                process.wait(grace)
         for member in family:
             with suppress(psutil.Error):
                 send(member)
         _, family = psutil.wait_procs(family, timeout=grace)
 
 
+# ── Locks: the system releases them when their holder ends, however it ends; the file means nothing by itself ─────────
+
+
 @contextmanager
 def lock(what: str) -> Iterator[None]:
-    """Reserves `what` for this process; where another has it, says so and waits.
-
-    The system releases the lock when its holder ends, however it ends; the file stays and means nothing by itself.
-    """
-    with lock_file(what).open("a+", encoding="utf-8") as file:
-        if not try_lock(file):
+    """Reserves `what` for this process; where another has it, says so and waits."""
+    with _lock_file(what).open("a+", encoding="utf-8") as file:
+        if not _taken(file):
             file.seek(0)
             holder = file.read() or "just started"
             print(f"waiting for another run of {what} ({holder})", file=sys.stderr, flush=True)
             fcntl.flock(file, fcntl.LOCK_EX)
-        file.truncate(0)
-        file.write(f"process {os.getpid()}, since {time.strftime('%H:%M:%S')}")
-        file.flush()
+        say(file, f"process {os.getpid()}, since {time.strftime('%H:%M:%S')}")
         yield
 
 
-def lock_file(what: str) -> Path:
-    """The file whose lock stands for `what`."""
+@contextmanager
+def lock_if_free(what: str) -> Iterator[TextIO | None]:
+    """Reserves `what`, and gives the file that `say` writes to; None where another process has it."""
+    with _lock_file(what).open("a+", encoding="utf-8") as file:
+        yield file if _taken(file) else None
+
+
+def say(file: TextIO, words: str) -> None:
+    """Leaves words, which may be a password, for this user's other processes."""
+    os.fchmod(file.fileno(), 0o600)
+    file.truncate(0)
+    file.write(words)
+    file.flush()
+
+
+def said_by_holder(what: str) -> str | None:
+    """What the process says that has reserved `what`; None where there is none."""
+    with lock_if_free(what) as file:
+        if file:
+            return None
+    return _lock_file(what).read_text("utf-8")
+
+
+def _lock_file(what: str) -> Path:
     from flows.settings import HOME  # here, as the small step below must start in no time
 
     path = HOME / ".cache" / "locks" / hashlib.sha256(what.encode()).hexdigest()[:16]
@@ -192,13 +208,14 @@ def lock_file(what: str) -> Path:
     return path
 
 
-def try_lock(file: TextIO) -> bool:
-    """Whether this process got the lock of an open file; it has it until the file is closed."""
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
+def _taken(file: TextIO) -> bool:
+    """Whether this process got the lock; it has it until the file is closed."""
+    for _ in range(3):  # who only asks whether it is free has it for a moment
+        with suppress(BlockingIOError):
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        time.sleep(0.02)
+    return False
 
 
 if __name__ == "__main__":

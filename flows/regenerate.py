@@ -6,13 +6,22 @@ import sys
 from collections import deque
 from typing import Any
 
-from prefect import flow, get_run_logger
+import yaml
+from prefect import flow, get_run_logger, runtime, task
 
 from flows import processes, settings
 from flows.processes import JobsFailedError
 
 
-@flow(flow_run_name="regenerate", persist_result=False)
+def _name() -> str:
+    """Of a run: what it runs, and since when."""
+    given = runtime.flow_run.parameters
+    changes = [f"{name}={value}" for name, value in (given.get("params") or {}).items()]
+    what = ", ".join([*(given.get("stages") or ["all"]), *changes])
+    return f"{what} · {runtime.flow_run.scheduled_start_time:%d %b %H:%M:%S}"
+
+
+@flow(flow_run_name=_name, persist_result=False)
 def regenerate(stages: list[str] | None = None, params: dict[str, Any] | None = None, push: bool = False) -> None:
     """Brings the reports up to date; the run ends Completed only if every step, and so every job, succeeded.
 
@@ -25,27 +34,32 @@ def regenerate(stages: list[str] | None = None, params: dict[str, Any] | None = 
     Raises:
         JobsFailedError: a step failed; its last lines say why.
     """
-    _step("dvc", "pull", "data")
-    wanted = ["--", *(stages or [])]  # a name that begins with a dash is no option
+    _step("fetch the pictures", "dvc", "pull", "data")
     if params:
         changes = [f"--set-param={name}={value}" for name, value in params.items()]
-        _step("dvc", "exp", "run", "--temp", *changes, *wanted)
+        # A name that begins with a dash is no option.
+        _step("experiment", "dvc", "exp", "run", "--temp", *changes, "--", *(stages or []))
     else:
-        _step("dvc", "repro", *wanted)
+        for stage in stages or yaml.safe_load((settings.ROOT / "dvc.yaml").read_text("utf-8"))["stages"]:
+            _step(stage, "dvc", "repro", "--", stage)
     if push:
-        _step("dvc", "push")
+        _step("push", "dvc", "push")
 
 
-def _step(*command: str) -> None:
+def _step(name: str, *command: str) -> None:
+    """Runs a command as a task of this name."""
+    task(name="step", task_run_name=name, persist_result=False)(_run)(command)
+
+
+def _run(command: tuple[str, ...]) -> None:
     """Runs a command when no other run has the checkout, and hands what it says to Prefect's log."""
     log = get_run_logger()
     log.info("%s", " ".join(command))
     last: deque[str] = deque(maxlen=5)
-    environment = {**os.environ, processes.OWNER: str(os.getpid())}
     process = subprocess.Popen(
         [sys.executable, "-m", "flows.up", "--", *command],
         cwd=settings.ROOT,
-        env=environment,
+        env={**os.environ, processes.OWNER: str(os.getpid())},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

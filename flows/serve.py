@@ -8,16 +8,15 @@ import argparse
 import json
 import os
 import secrets
+import socket
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
 from contextlib import suppress
-from pathlib import Path
 
 import psutil
 
-from flows import processes, services
+from flows import processes, server
 from flows.processes import ClusterError
 from flows.settings import HOME, ROOT, load
 
@@ -29,14 +28,6 @@ _ENDING = 40.0
 _LOCK = f"the server of {HOME}"
 
 
-def parse(argv: Sequence[str] | None = None) -> str:
-    """Reads the command line."""
-    parser = argparse.ArgumentParser(prog="python -m flows.serve", description=__doc__)
-    parser.add_argument("what", choices=("start", "stop", "hold"), help="hold: start, and stay until stopped")
-    what: str = parser.parse_args(argv).what
-    return what
-
-
 def start() -> None:
     """Starts everything in the background, and returns when it runs.
 
@@ -45,7 +36,7 @@ def start() -> None:
     """
     log = HOME / ".prefect" / "serve.log"
     log.parent.mkdir(parents=True, exist_ok=True)
-    if _holder() is None:
+    if not _said():
         with log.open("wb") as output:
             holder = subprocess.Popen(
                 [sys.executable, "-m", "flows.serve", "hold"],
@@ -56,7 +47,7 @@ def start() -> None:
                 start_new_session=True,
             )
         while "page" not in _said():
-            if holder.poll() is not None and _holder() is None:
+            if holder.poll() is not None and not _said():
                 words = log.read_text(errors="replace").strip().splitlines() or ["it said nothing"]
                 raise ClusterError(f"the server did not start: {words[-1]} (see {log})")
             time.sleep(0.2)
@@ -66,14 +57,23 @@ def start() -> None:
     print(f"run it now: {variables} prefect deployment run regenerate/regenerate")
 
 
+def _said() -> dict[str, str]:
+    """What the process says that holds server and worker: its "pid", then also the "page" and its "password"."""
+    with suppress(ValueError):  # it is just being written
+        found: dict[str, str] = json.loads(processes.said_by_holder(_LOCK) or "{}")
+        return found
+    return {}
+
+
 def stop() -> None:
     """Ends what `start` started."""
-    holder = _holder()
-    if holder is None:
+    try:
+        holder = psutil.Process(int(_said()["pid"]))
+    except (KeyError, psutil.Error):
         print("nothing to stop")
         return
     family = [holder, *holder.children(recursive=True)]
-    holder.terminate()
+    holder.terminate()  # it ends the others, which takes a while
     _, left = psutil.wait_procs(family, timeout=_ENDING)
     for process in left:
         with suppress(psutil.Error):
@@ -87,84 +87,65 @@ def hold() -> None:
     Raises:
         ClusterError: another process does so already, or one of the two did not start or has ended.
     """
-    os.umask(0o077)  # the password is for this user
-    with processes.lock_file(_LOCK).open("a+", encoding="utf-8") as file:
-        if not processes.try_lock(file):
+    with processes.lock_if_free(_LOCK) as file:
+        if not file:
             raise ClusterError("another `make serve` has this checkout")
         password = f"nst:{secrets.token_urlsafe(16)}"
-        _say(pid=os.getpid())
-        port = _PORT if _is_free(_PORT) else services.free_port()
+        said = {"pid": str(os.getpid())}
+        processes.say(file, json.dumps(said))
         # Without both, any user of this machine, and any web page that one of them opens, could deploy code.
-        with services.prefect_server(port, {"PREFECT_SERVER_API_AUTH_STRING": password}) as server:
-            server.wait(load().server_timeout)
-            os.environ[services.API] = server.url
+        with server.started(_port(), load(), {"PREFECT_SERVER_API_AUTH_STRING": password}) as own:
+            os.environ[server.API] = own.url
             os.environ["PREFECT_API_AUTH_STRING"] = password
             os.environ["NST_ROOT"] = str(ROOT)  # for prefect.yaml
             _prefect("work-pool", "create", POOL, "--type", "process", "--overwrite")
             _prefect("deploy", "--all")
-            _work(server, password)
+            _close_runs()
+            words = ["worker", "start", "--pool", POOL, "--type", "process", "--limit", "1"]
+            environment = {**os.environ, processes.OWNER: str(os.getpid())}
+            worker = processes.start([sys.executable, "-m", "prefect", *words], env=environment)
+            try:
+                processes.say(file, json.dumps({**said, "page": own.page, "password": password}))
+                while worker.poll() is None and own.process.poll() is None:
+                    time.sleep(0.5)
+                raise ClusterError(f"the {'server' if worker.poll() is None else 'worker'} has ended")
+            finally:
+                processes.stop(worker)
 
 
-def _work(server: services.Server, password: str) -> None:
-    options = ["--pool", POOL, "--type", "process", "--limit", "1"]
-    environment = {**os.environ, processes.OWNER: str(os.getpid())}
-    worker = processes.start([sys.executable, "-m", "prefect", "worker", "start", *options], env=environment)
-    try:
-        _say(pid=os.getpid(), page=server.url.removesuffix("/api"), password=password)
-        while worker.poll() is None and server.process.poll() is None:
-            time.sleep(0.5)
-        raise ClusterError("the worker has ended" if worker.poll() is not None else "the server has ended")
-    finally:
-        processes.stop(worker)
+def _close_runs() -> None:
+    """Ends, for Prefect, what the last server still held for running: no one runs that any more.
+
+    Such a run would have the deployment's one slot for good, and every later run would wait for it.
+    """
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.filters import FlowRunFilter
+    from prefect.states import Crashed
+
+    going = {"state": {"type": {"any_": ["RUNNING", "PENDING", "CANCELLING"]}}}
+    with get_client(sync_client=True) as client:
+        while found := client.read_flow_runs(flow_run_filter=FlowRunFilter.model_validate(going)):
+            for run in found:
+                client.set_flow_run_state(run.id, Crashed(message="It was killed, or its server stopped."), force=True)
+
+
+def _port() -> int:
+    with socket.socket() as probe:
+        return server.free_port() if probe.connect_ex(("127.0.0.1", _PORT)) == 0 else _PORT
 
 
 def _prefect(*words: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "prefect", *words], cwd=ROOT, capture_output=True, text=True, check=False
-    )
+    command = [sys.executable, "-m", "prefect", *words]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     if done.returncode:
         raise ClusterError(f"prefect {' '.join(words)}: {' '.join((done.stderr or done.stdout).split())}")
 
 
-def _is_free(port: int) -> bool:
-    import socket
-
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) != 0
-
-
-def _file() -> Path:
-    """What the holder says of itself; true only while it has the lock."""
-    return processes.lock_file(_LOCK).with_suffix(".json")
-
-
-def _say(**values: object) -> None:
-    """Written beside and renamed: others read it as soon as it is there."""
-    beside = _file().with_suffix(".new")
-    beside.write_text(json.dumps(values))
-    beside.replace(_file())
-
-
-def _said() -> dict[str, str]:
-    if _holder() is None:
-        return {}
-    found: dict[str, str] = json.loads(_file().read_text())
-    return found
-
-
-def _holder() -> psutil.Process | None:
-    """The process that holds server and worker, if there is one."""
-    with processes.lock_file(_LOCK).open("a+", encoding="utf-8") as file:
-        if processes.try_lock(file):
-            return None
-    with suppress(OSError, ValueError, KeyError, psutil.Error):
-        return psutil.Process(json.loads(_file().read_text())["pid"])
-    return None
-
-
 def main() -> int:
     """The command."""
-    {"start": start, "stop": stop, "hold": hold}[parse()]()
+    parser = argparse.ArgumentParser(prog="python -m flows.serve", description=__doc__)
+    parser.add_argument("what", choices=("start", "stop", "hold"), help="hold: start, and stay until stopped")
+    {"start": start, "stop": stop, "hold": hold}[parser.parse_args().what]()
     return 0
 
 

@@ -3,12 +3,15 @@
 Nothing here is part of what is studied; that is in ``params.yaml``.
 """
 
+import argparse
+import difflib
 import logging
 import os
 import re
 from pathlib import Path
 from typing import Any, Literal
 
+from dotenv import dotenv_values
 from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from pydantic_settings import SettingsError as NotJSONError
@@ -21,8 +24,9 @@ ROOT = Path(__file__).resolve().parent.parent
 GPU_BATCH = 16
 """Jobs in a batch on a GPU, unless ``NST_BATCH`` says otherwise."""
 
-SUPERVISOR = "NST_SUPERVISOR"
-"""Environment variable: the folder in which `flows.up` is asked for services (see `flows.services`)."""
+
+_BETWEEN_PROCESSES = {"NST_OWNER", "NST_SUPERVISOR", "NST_ROOT"}
+"""Variables that processes set for those they start."""
 
 
 def _home() -> Path:
@@ -78,6 +82,19 @@ class Settings(BaseSettings):
     def _from_the_checkout(cls, place: str) -> str:
         return place if "://" in place else str(HOME / Path(place).expanduser())
 
+    @field_validator("memory_limit")
+    @classmethod
+    def _a_size(cls, limit: str) -> str:
+        from dask.utils import parse_bytes
+
+        try:
+            right = limit == "auto" or parse_bytes(limit) >= 0
+        except ValueError:
+            right = False
+        if not right:
+            raise ValueError("should be auto, 0 (no limit), or a size like 3GB")
+        return limit
+
     @property
     def own_workers(self) -> int:
         """The number of worker processes of a cluster of our own."""
@@ -101,22 +118,39 @@ def gpus() -> list[str]:
     return [name for name in visible.split(",") if name.strip() not in ("", "-1")] if found else []
 
 
+def add_paths(parser: argparse.ArgumentParser) -> None:
+    """Adds the options that say where a command reads and writes."""
+    for name, path, text in (
+        ("--params", "params.yaml", "what is studied"),
+        ("--data", "data", "folder of pictures"),
+        ("--reports", "reports", "folder of the studies' results"),
+    ):
+        parser.add_argument(name, type=Path, default=Path(path), help=f"{text} (default: %(default)s)")
+
+
 def load() -> Settings:
     """The settings in force.
 
     Raises:
-        SettingsError: a variable has a value that cannot be used.
+        SettingsError: a variable has a value that cannot be used, or begins with ``NST_`` and is none of ours.
     """
     try:
-        return Settings()
+        found = Settings()
     except NotJSONError as error:
-        found = re.search(r'field "(\w+)"', str(error))
-        name = f"NST_{found[1].upper()}" if found else "a variable"
+        field = re.search(r'field "(\w+)"', str(error))
+        name = f"NST_{field[1].upper()}" if field else "a variable"
         raise SettingsError(f"{name} is not valid JSON") from None
     except ValidationError as error:
         first = error.errors()[0]
         name = "_".join(["NST", *map(str, first["loc"])]).upper()
-        raise SettingsError(f"{name} = {first['input']!r}: {first['msg']}") from None
+        raise SettingsError(f"{name} = {first['input']!r}: {first['msg'].removeprefix('Value error, ')}") from None
+    ours = {f"NST_{name.upper()}" for name in Settings.model_fields}
+    given = {name.upper() for name in [*os.environ, *dotenv_values(HOME / ".env")]}
+    for name in sorted(name for name in given - ours - _BETWEEN_PROCESSES if name.startswith("NST_")):
+        near = difflib.get_close_matches(name.removeprefix("NST_").lower(), Settings.model_fields, n=1)
+        hint = f"is it NST_{near[0].upper()}?" if near else "see docs/cluster.md"
+        raise SettingsError(f"{name} is no setting; {hint}")
+    return found
 
 
 QUIET_AND_OFFLINE = {
@@ -128,6 +162,7 @@ QUIET_AND_OFFLINE = {
     "PREFECT_LOGGING_LOGGERS_PREFECT_FLOW_RUNS_LEVEL": "INFO",  # to the API: what ran where
     "PREFECT_SERVER_LOGGING_LEVEL": "CRITICAL",
     "PREFECT_CLI_PROMPT": "false",
+    "PYTHONWARNINGS": "ignore:resource_tracker",  # what a killed process left is cleaned up, and no news
     "PREFECT_CLIENT_MAX_RETRIES": "2",  # of 5: a server that has ended is noticed in seconds, not minutes
     "DASK_LOGGING__DISTRIBUTED": "critical",
     "DASK_DISTRIBUTED__DIAGNOSTICS__NVML": "false",

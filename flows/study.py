@@ -8,43 +8,32 @@ import argparse
 import os
 import shutil
 import sys
-import tempfile
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 from flows import processes, settings
 from flows.processes import JobsFailedError
+from flows.worker import Order
+from nst.engine import images, memory
 from nst.engine.inputs import inputs
 from nst.engine.jobs import Job
-from nst.engine.machine import key
+from nst.engine.machine import key, precision_of
 from nst.engine.results import Result
 from nst.errors import ResultError
 from nst.params import STUDIES
 
 if TYPE_CHECKING:
-    from tqdm import tqdm
-
-    from flows.fanout import FanOut, Order
+    from flows.fanout import FanOut
     from flows.store import Store
     from nst.engine.machine import Machine
     from nst.params import Params
     from nst.studies import Study
 
 
-@dataclass(frozen=True)
-class Arguments:
-    """What the command line asks for."""
-
-    study: str
-    params: Path
-    data: Path
-    reports: Path
-
-
-def parse(argv: Sequence[str] | None = None) -> Arguments:
+def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Reads the command line."""
     parser = argparse.ArgumentParser(
         prog="python -m flows.study",
@@ -53,17 +42,8 @@ def parse(argv: Sequence[str] | None = None) -> Arguments:
         "docs/cluster.md.  Exit codes: 0 done, 1 some jobs failed (the others are kept), 2 wrong input.",
     )
     parser.add_argument("study", choices=STUDIES, metavar="NAME", help=f"one of: {', '.join(STUDIES)}")
-    parser.add_argument(
-        "--params", type=Path, default=Path("params.yaml"), help="what is studied (default: %(default)s)"
-    )
-    parser.add_argument("--data", type=Path, default=Path("data"), help="folder of pictures (default: %(default)s)")
-    parser.add_argument(
-        "--reports",
-        type=Path,
-        default=Path("reports"),
-        help="the study's folder is made in here (default: %(default)s)",
-    )
-    return Arguments(**vars(parser.parse_args(argv)))
+    settings.add_paths(parser)
+    return parser.parse_args(argv)
 
 
 @dataclass
@@ -77,26 +57,29 @@ class Collection:
     threads: int
     machine: "Machine"
     """The kind of machine that jobs run on."""
+    memory: float = float("inf")
+    """Bytes that a worker may take."""
     results: dict[Job, Result] = field(default_factory=dict)
-    seen: set[Job] = field(default_factory=set)
-    """Jobs that the study wanted so far: each has a result, or was returned by `missing`."""
+    keys: dict[Job, str] = field(default_factory=dict)
+    """What the jobs are stored under that the study wanted so far: each has a result, or was returned by `missing`."""
 
-    def missing(self) -> "list[Order]":
+    def missing(self) -> list[Order]:
         """The jobs that have to run now, after taking what the store holds; each is returned only once."""
         orders = []
-        while new := [job for job in self.study.jobs(self.params, self.results) if job not in self.seen]:
+        while new := [job for job in self.study.jobs(self.params, self.results) if job not in self.keys]:
             found = [self._order(job) for job in dict.fromkeys(new)]  # finds bad pictures before any job runs
-            self.seen.update(new)
+            self.keys.update((order.job, order.key) for order in found)
             orders += [order for order in found if not self._stored(order)]
         return orders
 
-    def _order(self, job: Job) -> "Order":
-        from flows.fanout import Order
-
+    def _order(self, job: Job) -> Order:
         given = inputs(job, self.data)
-        return Order(job, given, key(job, given, self.machine, alone=self.study.ALONE, threads=self.threads))
+        if self.machine.device == "cpu":
+            width, height = images.png_size(given.shape)
+            memory.check(job, height, width, precision_of(job, self.machine), self.memory)
+        return Order(job, given, key(job, given, self.machine, threads=self.threads))
 
-    def _stored(self, order: "Order") -> bool:
+    def _stored(self, order: Order) -> bool:
         try:
             result = self.store.load(order.key, order.job)
         except ResultError as error:
@@ -107,13 +90,45 @@ class Collection:
         return result is not None
 
 
-def run_study(arguments: Arguments, where: settings.Settings) -> None:
+def run_study(arguments: argparse.Namespace) -> None:
     """Brings all results of a study together and writes its folder.
 
     Raises:
         NSTError: wrong input, found before any job is run.
         JobsFailedError: some jobs failed.
     """
+    settings.load()  # wrong ones are found before anything starts
+    study, params = _checked(arguments)
+    from flows import cluster, server, up
+    from flows.store import Store
+
+    with processes.lock(f"{arguments.study} of {arguments.reports.resolve()}"):
+        up.join()
+        where = settings.load()
+        store = Store(where.cache)
+        with cluster.client(where, where.own_workers) as client:
+            workers = cluster.Workers(client, where.cluster_timeout)
+            collection = Collection(
+                study, params, arguments.data, store, where.threads, workers.machine, workers.memory()
+            )
+            if orders := collection.missing():
+                store.try_writing()
+                with server.api(where):
+                    from flows import fanout  # imports Prefect, which reads now where its API is
+
+                    # One batch runs on each worker and one waits there.  NST_WORKERS may still come.
+                    threads = 2 * max(len(workers.names), where.workers or 1)
+                    fan_out = fanout.FanOut(client, workers, store, where)
+                    fanout.run_flow(
+                        arguments.study, lambda: _run_jobs(arguments, collection, orders, fan_out, threads), threads
+                    )
+            else:
+                print(f"{arguments.study}: all {len(collection.results)} jobs were finished before", file=sys.stderr)
+                write(collection, arguments)
+
+
+def _checked(arguments: argparse.Namespace) -> "tuple[Study, Params]":
+    """The study and its parameters, when all that can be wrong with them has been looked for."""
     from nst import params, studies
     from nst.engine import weights
 
@@ -123,112 +138,74 @@ def run_study(arguments: Arguments, where: settings.Settings) -> None:
     study.jobs(wanted, {})  # finds what is missing in the parameters
     for original in study.originals(wanted):  # those of later jobs too: found bad now, they cost nothing
         original.read(arguments.data)
-    from flows import services
-    from flows.store import Store
-
-    store = Store(where.cache)
-    workers = 1 if study.ALONE else where.own_workers
-    with processes.lock(f"{arguments.study} of {arguments.reports.resolve()}"):
-        with services.services(where, workers) as running:
-            from flows import fanout, health
-
-            machine, names = health.find_workers(running.client, where)
-            collection = Collection(study, wanted, arguments.data, store, where.threads, machine)
-            orders = collection.missing()
-            if orders:
-                running.wait_for_api(where)
-                watch = health.Watch(running.client, machine, where)
-                fan_out = fanout.FanOut(running.client, machine, store, where, study.ALONE, watch)
-                # One batch runs on each worker and one waits there.  NST_WORKERS may still come.
-                threads = 1 if study.ALONE else 2 * max(len(names), where.workers or 1)
-                _run_jobs(arguments, collection, orders, fan_out, threads)
-        if not orders:
-            print(f"{arguments.study}: all {len(collection.results)} jobs were finished before", file=sys.stderr)
-            write(collection, arguments)
+    return study, wanted
 
 
 def _run_jobs(
-    arguments: Arguments, collection: Collection, orders: "list[Order]", fan_out: "FanOut", threads: int
+    arguments: argparse.Namespace, collection: Collection, orders: list[Order], fan_out: "FanOut", threads: int
 ) -> None:
-    """Runs the jobs that are missing in a Prefect flow, then writes the study's folder."""
-    from flows import artifact, fanout
-
-    before = len(collection.results)
-
-    def body() -> None:
-        new = _collect(arguments.study, collection, orders, fan_out, threads)
-        write(collection, arguments)
-        artifact.leave(arguments.study, new, before, arguments.reports)
-
-    fanout.run_flow(arguments.study, body, threads)
-
-
-def _collect(
-    study: str, collection: Collection, orders: "list[Order]", fan_out: "FanOut", threads: int
-) -> dict[Job, Result]:
-    """Runs these jobs and those that are wanted as results come; returns the results of all that ran.
+    """The study's flow: runs these jobs and those that are wanted as results come, then writes the study's folder.
 
     Raises:
         JobsFailedError: some failed; the others have been run and stored.
     """
+    from tqdm import tqdm
+
+    from flows import artifact
     from flows.fanout import Failure
 
     new: dict[Job, Result] = {}
     failed = 0
-    first = [orders]  # found already
-
-    def missing() -> "list[Order]":
-        return first.pop() if first else collection.missing()
-
-    with _progress(study, collection) as bar, closing(fan_out.run(missing, threads)) as ended:
+    bar = tqdm(
+        desc=arguments.study,
+        unit="job",
+        initial=len(collection.results),
+        total=len(collection.keys),
+        file=sys.stderr,
+        smoothing=0.1,
+        mininterval=0.5 if sys.stderr.isatty() else 20.0,
+        dynamic_ncols=True,
+    )
+    with bar, closing(fan_out.run(orders, collection.missing, threads)) as ended:
         for order, outcome in ended:
             if isinstance(outcome, Failure):
                 failed += 1
                 bar.write(f"failed: {order.job.title}: {outcome.reason}", file=sys.stderr)
             else:
                 collection.results[order.job] = new[order.job] = outcome
-            bar.total = len(collection.seen)
+            bar.total = len(collection.keys)
             bar.update(len(collection.results) - bar.n)
     if failed:
         raise JobsFailedError(
-            f"{failed} of {len(collection.seen)} jobs failed; the others are kept, "
+            f"{failed} of {len(collection.keys)} jobs failed; the others are kept, "
             "so running this again runs only what is missing"
         )
-    return new
+    write(collection, arguments)
+    artifact.leave(arguments.study, new, len(collection.results) - len(new), arguments.reports)
 
 
-def _progress(study: str, collection: Collection) -> "tqdm[NoReturn]":
-    from tqdm import tqdm
-
-    return tqdm(
-        desc=study,
-        unit="job",
-        initial=len(collection.results),
-        total=len(collection.seen),
-        file=sys.stderr,
-        smoothing=0.1,
-        mininterval=0.5 if sys.stderr.isatty() else 20.0,
-        dynamic_ncols=True,
-    )
-
-
-def write(collection: Collection, arguments: Arguments) -> None:
+def write(collection: Collection, arguments: argparse.Namespace) -> None:
     """Writes the study's folder beside the old one and then moves it over, one entry after the other."""
     folder = arguments.reports / arguments.study
     folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=arguments.reports, prefix=f".{arguments.study}-") as beside:
-        collection.study.write(collection.params, collection.results, arguments.data, Path(beside))
-        for new in sorted(Path(beside).iterdir()):
+    beside = arguments.reports / f".{arguments.study}"
+    shutil.rmtree(beside, ignore_errors=True)  # of one that was killed
+    beside.mkdir()
+    try:
+        collection.study.write(collection.params, collection.results, arguments.data, beside)
+        for new in sorted(beside.iterdir()):
             old = folder / new.name
             if old.is_dir():
                 shutil.rmtree(old)
             new.replace(old)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
 
 
 def main() -> int:
     """The command."""
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # numbers computed while writing do not depend on the cores
-    run_study(parse(), settings.load())
+    run_study(parse())
     return 0
 
 

@@ -30,6 +30,16 @@ _BROKEN = "nst cannot run here: "
 
 
 @dataclass(frozen=True)
+class Order:
+    """A job that has to be run, with all that a worker needs for it."""
+
+    job: "Job"
+    inputs: "Inputs"
+    key: str
+    """Of its stored result."""
+
+
+@dataclass(frozen=True)
 class Failed:
     """A batch that could not be run."""
 
@@ -84,15 +94,13 @@ def import_engine() -> None:
     importlib.import_module("torchmetrics.functional.image")
 
 
-def run_batch(
-    jobs: "Sequence[Job]", inputs: "Sequence[Inputs]", threads: int, warm_up: bool
-) -> "list[Result] | Failed":
+def run_batch(jobs: "Sequence[Job]", inputs: "Sequence[Inputs]", threads: int) -> "list[Result] | Failed":
     """Runs the jobs as one batch.  Errors are returned, as not every exception survives the way back."""
     from distributed import get_worker
 
     address = str(get_worker().address)
     try:
-        results = _run(jobs, inputs, threads, warm_up)
+        results = _run(jobs, inputs, threads)
     except Exception as error:
         text = " ".join(str(error).split())
         expected = isinstance(error, NSTError)
@@ -106,14 +114,14 @@ def run_batch(
     ]
 
 
-def _run(jobs: "Sequence[Job]", inputs: "Sequence[Inputs]", threads: int, warm_up: bool) -> "list[Result]":
+def _run(jobs: "Sequence[Job]", inputs: "Sequence[Inputs]", threads: int) -> "list[Result]":
     """Where a batch does not fit into the GPU's memory, its halves are run one after the other."""
     import torch
 
     from nst.engine.run import run_jobs
 
     try:
-        return run_jobs(jobs, inputs, threads=threads, warm_up=warm_up)
+        return run_jobs(jobs, inputs, threads=threads)
     except torch.OutOfMemoryError:
         if len(jobs) == 1:
             raise
@@ -121,6 +129,6 @@ def _run(jobs: "Sequence[Job]", inputs: "Sequence[Inputs]", threads: int, warm_u
     torch.cuda.empty_cache()
     half = len(jobs) // 2
     return [
-        *_run(jobs[:half], inputs[:half], threads, warm_up),
-        *_run(jobs[half:], inputs[half:], threads, warm_up),
+        *_run(jobs[:half], inputs[:half], threads),
+        *_run(jobs[half:], inputs[half:], threads),
     ]

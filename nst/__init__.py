@@ -5,7 +5,7 @@
     >>> with open("out.png", "wb") as file:
     ...     size = file.write(result.png)
 
-Nothing here prints or exits, `nst.cli` aside, or knows of Prefect, Dask and DVC.
+Nothing here prints or exits, its command aside, or knows of Prefect, Dask and DVC.
 """
 
 from collections.abc import Callable
@@ -27,7 +27,7 @@ def transfer(
     content: "Picture",
     style: "Picture",
     *,
-    on_iteration: "Callable[[State], None] | None" = None,
+    on_iteration: "Callable[[State], bool | None] | None" = None,
     **options: Any,
 ) -> "Result":
     """Paint the content of one picture in the style of another, as Gatys, Ecker & Bethge (2016) do.
@@ -37,7 +37,8 @@ def transfer(
 
     Args:
         content, style: each the path of a picture file, or a PIL image.
-        on_iteration: called after each iteration, with `iteration` (1 for the first) and `loss` among what it is given.
+        on_iteration: called after each iteration, with `iteration` (1 for the first) and `loss` among what it is given;
+            where it returns true, the picture ends there.
         options: fields of `nst.api.TransferOptions`, for example size=512 (longest side, px), iterations=40,
             content_layers="conv4_2", style_layers="1-5", style_weight=10.0, init="content", seed=0, threads=None.
             `nst transfer --help` lists them all, with what they mean and their defaults.
@@ -62,7 +63,7 @@ def transfer(
 
 
 def reconstruct(
-    content: "Picture", *, on_iteration: "Callable[[State], None] | None" = None, **options: Any
+    content: "Picture", *, on_iteration: "Callable[[State], bool | None] | None" = None, **options: Any
 ) -> "Result":
     """Make a picture again, from noise, out of what layers keep of it (Mahendran & Vedaldi 2015).
 
@@ -88,7 +89,9 @@ def reconstruct(
     return api.run(api.options("reconstruct", options), {"content": content}, on_iteration)
 
 
-def synthesize(style: "Picture", *, on_iteration: "Callable[[State], None] | None" = None, **options: Any) -> "Result":
+def synthesize(
+    style: "Picture", *, on_iteration: "Callable[[State], bool | None] | None" = None, **options: Any
+) -> "Result":
     """Make a texture, from noise, with the style of a picture (Gatys, Ecker & Bethge 2015).
 
     Args:

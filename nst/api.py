@@ -1,16 +1,16 @@
 """What `nst.transfer`, `nst.reconstruct`, `nst.synthesize` and the `nst` command share: their options, and one run."""
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeAlias
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, ValidationInfo
 
 from nst import params
 from nst.engine.jobs import Init, Task
 from nst.engine.layers import CLASSIC, parse_layers
-from nst.errors import ImageError
+from nst.errors import ImageError, ParamsError
 from nst.params import Settings
 
 if TYPE_CHECKING:
@@ -25,9 +25,19 @@ Picture: TypeAlias = "str | os.PathLike[str] | Image.Image"
 """The path of a picture file, or a picture in memory."""
 
 
-def _typed_layers(value: Any) -> tuple[str, ...]:
-    """Layers as `parse_layers` reads them, or several in one string with commas."""
-    return parse_layers([part for part in value.split(",") if part.strip()] if isinstance(value, str) else value)
+def _typed_layers(value: Any, info: ValidationInfo) -> tuple[str, ...]:
+    """Layers as `parse_layers` reads them, or several in one string with commas.
+
+    With layer weights they must be given in the order of depth, so that it is clear whose a weight is.
+    """
+    items = [part for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+    layers = parse_layers(items)
+    weights = f"{str(info.field_name).removesuffix('s')}_weights"
+    if info.data.get(weights) and isinstance(items, Iterable):
+        given = [name for item in items for name in parse_layers(item)]
+        if given != list(layers):
+            raise ParamsError(f"with {weights}, give the layers in the order of depth: {','.join(layers)}")
+    return layers
 
 
 Layers = Annotated[tuple[str, ...], BeforeValidator(_typed_layers)]
@@ -40,11 +50,12 @@ class Options(Settings):
 
     task: ClassVar[Task]
 
-    size: int = Field(512, ge=32, le=4096, description="longest side of the picture, px")
+    size: int = Field(512, ge=32, le=params.LARGEST, description="longest side of the picture, px")
     seed: int = Field(0, ge=0, lt=2**63, description="of the noise, where the start is noise")
     threads: int | None = Field(
         None, ge=1, le=4 * (os.cpu_count() or 1), description="CPU threads of this process (default: one a core)"
     )
+    frames: int = Field(0, ge=0, le=500, description="how many pictures of the process to keep, for a film")
 
 
 class TransferOptions(Options):
@@ -92,13 +103,13 @@ def options(task: Task, values: Mapping[str, Any]) -> Options:
 
 
 def run(
-    options: Options, pictures: Mapping[str, Picture], on_iteration: "Callable[[State], None] | None" = None
+    options: Options, pictures: Mapping[str, Picture], on_iteration: "Callable[[State], bool | None] | None" = None
 ) -> "Result":
     """Make one picture.
 
     Args:
         pictures: "content", "style" or both, as the task needs.
-        on_iteration: called after each iteration.
+        on_iteration: called after each iteration; where it returns true, the picture ends there.
 
     Raises:
         ImageError: a picture is missing, unreadable, or too small or too narrow.
@@ -108,9 +119,11 @@ def run(
     from nst.engine.inputs import Inputs
     from nst.engine.run import run_job
 
-    fitted = {kind: _png(picture, kind, options.size) for kind, picture in pictures.items()}
-    inputs = Inputs(content=fitted.get("content"), style=fitted.get("style"))
     job = _job(options, pictures)
+    inputs = Inputs(
+        content=_png(pictures["content"], "content", job.size) if job.content else None,
+        style=_png(pictures["style"], "style", job.style_size, job.style_scale) if job.style else None,
+    )
     _check_memory(job, inputs)
     # PSNR and SSIM say something of a reconstruction alone, and their library takes two seconds to import.
     return run_job(
@@ -129,26 +142,28 @@ def _job(options: Options, pictures: Mapping[str, Picture]) -> "Job":
         for name in ("content_layers", "style_layers", "init")
         if name in type(options).model_fields
     }
-    return options.job(options.task, content=names.get("content"), style=names.get("style"), seed=options.seed, **own)
+    own |= {"seed": options.seed, "frames": options.frames}
+    return options.job(options.task, content=names.get("content"), style=names.get("style"), **own)
 
 
 def _name(picture: Picture, kind: str) -> str:
     return Path(picture).stem if isinstance(picture, str | os.PathLike) else kind
 
 
-def _png(picture: Picture, kind: str, size: int) -> bytes:
-    """The picture at a size."""
+def _png(picture: Picture, kind: str, size: int, scale: float = 1.0) -> bytes:
+    """The picture at a size, which is `scale` × the job's."""
     from PIL import Image
 
     from nst.engine import images
+    from nst.engine.inputs import label
 
     if isinstance(picture, Image.Image):
         try:
-            return images.to_png(images.fit(images.rgb(picture), size, kind))
+            return images.to_png(images.fit(images.rgb(picture, kind), size, label(kind, scale)))
         except OSError as error:  # it was opened but not read until now
             raise ImageError(f"{kind}: damaged or cut off ({error})") from None
     if isinstance(picture, str | os.PathLike):
-        return images.to_png(images.fit(images.read(Path(picture)), size, str(picture)))
+        return images.to_png(images.fit(images.read(Path(picture)), size, label(str(picture), scale)))
     raise ImageError(f"{kind}: give the path of a picture or a PIL image, not {picture!r:.60}")
 
 

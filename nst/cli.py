@@ -1,28 +1,25 @@
-"""`nst transfer photo.jpg painting.jpg -o out.png`: one picture, for people.
+"""`nst transfer photo.jpg painting.jpg -o out.png`: pictures, for people.
 
-The only module of this package that reads options, prints and exits.
+What its commands do is in `nst.commands`.  No other module of this package prints.
 """
 
 import argparse
-import os
+import difflib
+import shlex
+import signal
 import sys
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, get_args, get_origin
 
-from nst import api
-from nst.engine import malloc
-from nst.errors import NSTError, OptionError
+from nst import api, commands, film
+from nst.errors import NSTError, OptionError, one_line
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
 
     from nst.engine.jobs import Task
-    from nst.engine.optimize import State
-    from nst.engine.results import Result
 
 HELP: "dict[Task, str]" = {
     "transfer": "paint the content of one picture in the style of another",
@@ -31,118 +28,60 @@ HELP: "dict[Task, str]" = {
 }
 PICTURES: "dict[Task, dict[str, str]]" = {
     "transfer": {
-        "content": "the picture that says what is seen",
+        "content": "the picture that says what is seen; several are painted one after another",
         "style": "the picture that says how it is painted",
     },
-    "reconstruct": {"content": "the picture to reconstruct"},
-    "synthesize": {"style": "the picture whose texture to make"},
+    "reconstruct": {"content": "the picture to reconstruct, or several"},
+    "synthesize": {"style": "the picture whose texture to make, or several"},
 }
-WITHOUT_EFFECT: "dict[Task, tuple[str, ...]]" = {"reconstruct": ("style_weight",), "synthesize": ("content_weight",)}
+"""What each command starts from.  The first may be several pictures."""
+WITHOUT_EFFECT: "dict[Task, tuple[str, ...]]" = {
+    "reconstruct": ("style_weight", "style_layer_weights", "style_loss", "style_scale", "colour"),
+    "synthesize": ("content_weight", "content_layer_weights", "style_scale", "colour"),
+}
 ALIASES = {"content_layers": ("--content-layer",)}
+WRONG_INPUT, INTERRUPTED = 2, 128 + signal.SIGINT
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command.
 
     Returns:
-        0 when the picture is written, 2 when something in the input is wrong, 130 when stopped by Ctrl-C.
+        0 when all pictures are written, 1 when some of several could not be made, 2 when something in the input is
+        wrong, 130 when stopped by Ctrl-C and 143 by SIGTERM.
 
     Raises:
         SystemExit: after --help and --version, and with 2 where the command line cannot be read.
     """
-    arguments = parser().parse_args(argv)
+    arguments = _parse(argv)
     try:
-        _run(arguments)
+        code: int = arguments.run(arguments)
     except OptionError as error:
-        print(f"error: {arguments.spelled.get(error.option, error.option)}: {error.problem}", file=sys.stderr)
-        return 2
+        print(f"error: {_spelled(arguments, error.option)}: {one_line(error.problem)}", file=sys.stderr)
+        return WRONG_INPUT
     except NSTError as error:
         print(f"error: {error}", file=sys.stderr)
-        return 2
+        return WRONG_INPUT
+    except OSError as error:  # of what is said here: nobody reads it, or it goes to a disk that is full
+        print(f"error: {one_line(str(error))}", file=sys.stderr)
+        return commands.FAILED
     except KeyboardInterrupt:
         print("\nstopped; nothing was written", file=sys.stderr)
-        return 130
-    return 0
+        return INTERRUPTED
+    return code
 
 
-def command() -> NoReturn:
-    """`main` as a process that ends at once: unloading torch's libraries would take 0.3 s."""
-    code = main()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)
-
-
-def _run(arguments: argparse.Namespace) -> None:
-    began = time.perf_counter()
-    malloc.keep_freed_memory()
-    given = dict(arguments.options)
-    output = _writable(Path(given.pop("output")))
-    options = api.options(arguments.task, given)
-    pictures = {kind: getattr(arguments, kind) for kind in PICTURES[options.task]}
-    with _progress(options, quiet=arguments.quiet) as show:
-        result = api.run(options, pictures, show)
-    _save(result.png, output)
-    print(f"{output}: {_summary(result, time.perf_counter() - began)}")
-
-
-def _summary(result: "Result", seconds: float) -> str:
-    quality = result.quality
-    parts = [f"{seconds:.1f} s ({result.timing.seconds:.1f} s optimising)"]
-    if quality.content_distance is not None:
-        parts.append(f"content distance {quality.content_distance:.4f}")
-    if quality.style_distance is not None:
-        parts.append(f"style distance {quality.style_distance:.4f}")
-    if quality.psnr is not None:
-        parts.append(f"PSNR {quality.psnr:.1f} dB")
-    return ", ".join(parts)
-
-
-@contextmanager
-def _progress(options: api.Options, *, quiet: bool) -> "Iterator[Callable[[State], None]]":
-    """A progress bar, and what moves it on after an iteration.  Shown on terminals alone."""
-    from tqdm import tqdm
-
-    bar: tqdm[NoReturn]
-    with tqdm(total=options.iterations, desc=options.task, unit="it", file=sys.stderr, disable=quiet or None) as bar:
-
-        def show(state: "State") -> None:
-            bar.set_postfix(loss=f"{state.loss:.4f}", refresh=False)
-            bar.update()
-
-        yield show
-
-
-def _writable(path: Path) -> Path:
-    """The output path, checked before minutes are spent on what could not be saved."""
-    from PIL import Image
-
-    if path.suffix.lower() not in Image.registered_extensions():
-        raise OptionError("output", f"{path}: give a name that ends in .png, .jpg or .webp")
-    if not path.parent.is_dir():
-        raise OptionError("output", f"{path}: there is no folder {path.parent}; make it first")
-    if path.is_dir():
-        raise OptionError("output", f"{path}: is a folder; give a file name in it")
-    return path
-
-
-def _save(png: bytes, path: Path) -> None:
-    from nst.engine import images
-
-    try:
-        if path.suffix.lower() == ".png":
-            path.write_bytes(png)
-        else:
-            images.from_png(png).save(path, quality=95)
-    except (OSError, ValueError) as error:
-        raise OptionError("output", f"{path}: cannot be written ({error})") from None
+def _spelled(arguments: argparse.Namespace, option: str) -> str:
+    """An option as it was typed, from its name or that of a value in it ("style_layer_weights.2")."""
+    name, *place = option.split(".")
+    return ".".join([arguments.spelled.get(name, name), *place])
 
 
 class _Parser(argparse.ArgumentParser):
     """Says what is wrong in one line, without the whole usage."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"error: {message}; see `{self.prog} --help`\n")
+        self.exit(WRONG_INPUT, f"error: {one_line(message)}; see `{self.prog} --help`\n")
 
 
 class _Option(argparse.Action):
@@ -153,35 +92,69 @@ class _Option(argparse.Action):
     ) -> None:
         namespace.options[self.dest] = values
         namespace.spelled[self.dest] = option_string
+        namespace.typed[self.dest] = [option_string, values]
+
+
+def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    """The command line.
+
+    Raises:
+        SystemExit: it cannot be read; an option that does not exist is told with the nearest that does.
+    """
+    whole = parser()
+    arguments, unknown = whole.parse_known_args(argv)
+    if unknown:
+        names = [f"--{name.replace('_', '-')}" for name in (*arguments.names, "output", "quiet", "help")]
+        close = difflib.get_close_matches(unknown[0].split("=")[0], names, n=1)
+        hint = f"; did you mean {close[0]}?" if close else ""
+        whole.error(f"unrecognized arguments: {shlex.join(unknown)}{hint}")
+    return arguments
 
 
 def parser() -> argparse.ArgumentParser:
     """The command line: one command a task, whose options are the fields of its `nst.api.Options`."""
     parser = _Parser(
         prog="nst",
-        description="Neural style transfer of one picture, with the normalised VGG-19.",
+        description="Neural style transfer, with the normalised VGG-19.",
         epilog="Layers go by name (conv4_2), number (10 of 1 … 16) or range (1-5), several with commas.",
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"nst {metadata.version('nst-studies')}")
-    commands = parser.add_subparsers(dest="task", required=True, metavar="COMMAND")
+    subparsers = parser.add_subparsers(dest="task", required=True, metavar="COMMAND")
     for task, model in api.OPTIONS.items():
-        command = commands.add_parser(task, help=HELP[task], description=parser.epilog, allow_abbrev=False)
-        command.set_defaults(options={}, spelled={})
-        for kind, text in PICTURES[task].items():
-            command.add_argument(kind, type=Path, metavar=kind.upper(), help=text)
-        command.add_argument(
-            "-o", "--output", action=_Option, required=True, metavar="OUT.png", help="the picture to write"
+        command = subparsers.add_parser(task, help=HELP[task], description=parser.epilog, allow_abbrev=False)
+        names = [name for name in model.model_fields if name not in WITHOUT_EFFECT.get(task, ())]
+        command.set_defaults(
+            run=commands.paint, kinds=list(PICTURES[task]), names=[*names, "film"], options={}, spelled={}, typed={}
         )
-        for name, field in model.model_fields.items():
-            if name not in WITHOUT_EFFECT.get(task, ()):
-                _add_option(command, name, field)
-        command.add_argument("-q", "--quiet", action="store_true", help="no progress bar")
+        for number, (kind, text) in enumerate(PICTURES[task].items()):
+            several = "+" if number == 0 else None
+            command.add_argument(kind, type=Path, nargs=several, metavar=kind.upper(), help=text)
+        command.add_argument(
+            "-o", "--output", action=_Option, required=True, metavar="OUT.png",
+            help="the picture to write; for several, a folder",
+        )  # fmt: skip
+        for name in names:
+            _add_option(command, name, model.model_fields[name])
+        command.add_argument(
+            "--film", action=_Option, metavar="OUT.gif", help=f"the process as a GIF or MP4, of {film.FRAMES} frames"
+        )
+        command.add_argument("-q", "--quiet", action="store_true", help="no progress bar, and no notes on the pictures")
+    command = subparsers.add_parser("show", help="print the command that made a picture", allow_abbrev=False)
+    command.add_argument("picture", type=Path, metavar="PICTURE", help="a picture that nst wrote")
+    command.set_defaults(run=commands.show, names=[], spelled={})
+    command = subparsers.add_parser(
+        "check", help="look for mistakes in params.yaml, and say what its studies take", allow_abbrev=False
+    )
+    command.add_argument("params", type=Path, nargs="?", default=Path("params.yaml"), metavar="PARAMS.yaml")
+    for name, text in (("data", "the folder of pictures"), ("reports", "the folder of what studies found")):
+        command.add_argument(f"--{name}", type=Path, default=Path(name), help=f"{text} (default: {name})")
+    command.set_defaults(run=commands.check, names=["data", "reports"], spelled={})
     return parser
 
 
 def _add_option(command: argparse.ArgumentParser, name: str, field: "FieldInfo") -> None:
-    default = ",".join(field.default) if isinstance(field.default, tuple) else field.default
+    default = ",".join(field.default) or None if isinstance(field.default, tuple) else field.default
     choices = get_args(field.annotation) if get_origin(field.annotation) is Literal else ()
     command.add_argument(
         f"--{name.replace('_', '-')}",
@@ -190,7 +163,3 @@ def _add_option(command: argparse.ArgumentParser, name: str, field: "FieldInfo")
         metavar=f"{{{','.join(choices)}}}" if choices else name.rsplit("_", maxsplit=1)[-1].upper(),
         help=f"{field.description}" + ("" if default is None else f" (default: {default})"),
     )
-
-
-if __name__ == "__main__":
-    command()

@@ -1,8 +1,20 @@
 """The errors this library raises on purpose.  Each message is one line: what is wrong, where, and what to do."""
 
 
+def one_line(text: str) -> str:
+    """The text on one line that any terminal takes: what cannot be printed is escaped, as in `repr`.
+
+    Names of files may hold line feeds, control sequences and bytes that are no text.
+    """
+    shown = "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
+    return shown.encode("utf-8", "backslashreplace").decode()
+
+
 class NSTError(Exception):
     """Base of all expected errors; a command shows its message and exits with 2."""
+
+    def __str__(self) -> str:
+        return one_line(super().__str__())
 
 
 class ParamsError(NSTError, ValueError):
@@ -21,11 +33,15 @@ class OptionError(ParamsError):
         self.problem = problem
 
     def __str__(self) -> str:
-        return f"{self.option}: {self.problem}"
+        return one_line(f"{self.option}: {self.problem}")
 
 
 class ImageError(NSTError):
     """A picture that is missing, unreadable or of an unusable shape."""
+
+
+class OutputError(NSTError):
+    """A place that a picture cannot be written to."""
 
 
 class WeightsError(NSTError):
@@ -34,6 +50,10 @@ class WeightsError(NSTError):
 
 class ResultError(NSTError):
     """A stored result that cannot be read back whole."""
+
+
+class DivergedError(NSTError):
+    """An optimisation whose loss or picture is no number any more."""
 
 
 class CapacityError(NSTError):

@@ -1,6 +1,8 @@
 """params.yaml as a frozen, validated model: the one source of every number that changes a result."""
 
 import difflib
+import re
+import reprlib
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -17,12 +19,28 @@ from pydantic import (
     model_validator,
 )
 
-from nst.engine.jobs import LEARNING_RATE, Init, Job, Noise, Optimizer, Parametrization, Pooling, Precision, Task
+from nst.engine.jobs import (
+    LEARNING_RATE,
+    Colour,
+    Init,
+    Job,
+    Noise,
+    Optimizer,
+    Parametrization,
+    Pooling,
+    Precision,
+    StyleLoss,
+    Task,
+)
 from nst.engine.layers import layer_name, parse_layers
 from nst.errors import OptionError, ParamsError
 
+LARGEST = 4096
+"""Longest side that a picture may have, px."""
 RECOMMENDED = "recommended"
 """Instead of layers: those that the transfer study recommends."""
+FINALISTS = "finalists"
+"""Instead of sets of layers: the finalists of the transfer study."""
 
 
 def _or_recommended(parse: Callable[[Any], Any]) -> Callable[[Any], Any]:
@@ -35,10 +53,44 @@ LayerOrRecommended = Annotated[str, BeforeValidator(_or_recommended(layer_name))
 LayersOrRecommended = Annotated[
     tuple[str, ...] | Literal["recommended"], BeforeValidator(_or_recommended(parse_layers))
 ]
-Name = Annotated[str, Field(min_length=1)]
+
+
+def _name(value: str) -> str:
+    """Refuses what could lead out of the folder of pictures."""
+    if "/" in value or "\\" in value or not value.isprintable() or value in (".", ".."):
+        raise ValueError(f"{value!r} is no name of a picture: give its file's name in data/, without a folder")
+    return value
+
+
+Name = Annotated[str, Field(min_length=1, max_length=255), AfterValidator(_name)]
+"""Of a picture in data/content or data/style."""
 Pair = tuple[Name, Name]
 Seed = Annotated[int, Field(strict=True, ge=0, lt=2**63)]
 """Of torch's generators."""
+
+
+LEAST, MOST = 1e-6, 1e6
+"""Weights other than 0: beyond them float32 has no digits left for the smaller of two losses."""
+
+
+def _not_tiny(value: float) -> float:
+    if 0 < value < LEAST:
+        raise ValueError(f"a weight is 0, or from {LEAST:g} to {MOST:g} (found {value:g})")
+    return value
+
+
+def _numbers(value: Any) -> Any:
+    """Numbers in one string with commas, as typed on a command line; what else is given, as it is."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return [float(part) for part in value.split(",") if part.strip()]
+    except ValueError:
+        raise ValueError(f"{value!r} is no list of numbers: write them like 1,0.5,0.25") from None
+
+
+Weight = Annotated[float, Field(ge=0, le=MOST), AfterValidator(_not_tiny)]
+LayerWeights = Annotated[tuple[Annotated[Weight, Field(strict=True)], ...], BeforeValidator(_numbers)]
 
 
 def _distinct(values: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -70,7 +122,7 @@ class Settings(_Frozen):
     params.yaml states all of them at its top, for all studies; a study's section may override any of them.
     """
 
-    size: int = Field(192, ge=32, le=4096, description="longest side of the picture, px")
+    size: int = Field(192, ge=32, le=LARGEST, description="longest side of the picture, px")
     iterations: int = Field(40, ge=1, le=100_000, description="steps of the optimiser")
     tolerance: float = Field(
         0.0, ge=0, lt=1, description="end early where the loss falls by less than this share in 10 iterations; 0: never"
@@ -80,12 +132,41 @@ class Settings(_Frozen):
         LEARNING_RATE, gt=0, le=10, description="of Adam at the start, from where it falls to 0; L-BFGS has none"
     )
     precision: Precision = Field("auto", description="of the features; auto: bfloat16 where it is fast")
-    pooling: Pooling = Field("max", description="of VGG-19")
-    parametrization: Parametrization = Field("fourier", description="what the optimiser changes")
-    noise: Noise = Field("pink", description="kind of noise, where the start is noise")
-    content_weight: float = Field(1.0, ge=0, description="of the content loss")
-    style_weight: float = Field(10.0, ge=0, description="of the style loss")
-    tv_weight: float = Field(0.0, ge=0, description="of the total variation; 0.1 smooths")
+    pooling: Pooling = Field(
+        "max", description="of VGG-19: max, as it was trained, or average, as Gatys et al. suggest"
+    )
+    parametrization: Parametrization = Field(
+        "fourier",
+        description="what the optimiser changes: pixels, or Fourier coefficients, which give cleaner pictures",
+    )
+    noise: Noise = Field(
+        "pink", description="kind of noise, where the start is noise; pink is stronger at low frequencies"
+    )
+    content_weight: Weight = Field(1.0, description="of the content loss")
+    style_weight: Weight = Field(10.0, description="of the style loss: how strong the style is beside the content")
+    tv_weight: Weight = Field(0.0, description="of the total variation; 0.1 smooths")
+    content_layer_weights: LayerWeights = Field(
+        (), description="of each content layer beside the others, in the order of depth; none: equal"
+    )
+    style_layer_weights: LayerWeights = Field(
+        (), description="of each style layer beside the others, in the order of depth; none: equal"
+    )
+    style_loss: StyleLoss = Field(
+        "gram",
+        description="what the style loss compares: Gram matrices, sliced Wasserstein "
+        "distances or mean and deviation of each channel",
+    )
+    style_scale: float = Field(
+        1.0,
+        gt=0,
+        le=8,
+        description="longest side of a transfer's style picture as a multiple of size; smaller gives smaller strokes",
+    )
+    colour: Colour = Field(
+        "style",
+        description="whose colours a transfer has: the style's; the content's, put in at the end (content) or with "
+        "only the luminance painted (luminance); or the style's moved to the content's (matched)",
+    )
     weights: str = Field("normalised", description="of VGG-19: normalised, torchvision, or the path of a .pth file")
 
     def job(
@@ -100,9 +181,13 @@ class Settings(_Frozen):
         seed: int = 0,
         **changes: Any,
     ) -> Job:
-        """A job with these settings; `changes` are fields of `Job` that differ from them."""
+        """A job with these settings; `changes` are fields of `Job` that differ from them.
+
+        Raises:
+            OptionError: settings do not go together, or not with this task.
+        """
         shared = {name: getattr(self, name) for name in Settings.model_fields}
-        return Job(
+        job = Job(
             task=task,
             content=content,
             style=style,
@@ -112,30 +197,70 @@ class Settings(_Frozen):
             seed=seed,
             **{**shared, **changes},
         )
+        _check(job)
+        return job
+
+
+def _check(job: Job) -> None:
+    """Refuses what each field alone may be, and all together may not.
+
+    Raises:
+        OptionError: with the field that has to change.
+    """
+    if job.style_size > LARGEST:
+        raise OptionError(
+            "style_scale", f"{job.style_scale:g} × size {job.size} px is more than {LARGEST} px; lower one of them"
+        )
+    names = {"reconstruct": ["content_weight"], "synthesize": ["style_weight"]}.get(
+        job.task, ["style_weight", "content_weight"]
+    )
+    if not any(getattr(job, name) for name in names):
+        others = "".join(f", and so is {name}" for name in names[1:])
+        raise OptionError(names[0], f"is 0{others}: there is nothing to optimise; raise it")
+    for name in ("content_layer_weights", "style_layer_weights"):
+        _check_layer_weights(name, getattr(job, name), getattr(job, name.replace("_weights", "s")))
+
+
+def _check_layer_weights(name: str, weights: tuple[float, ...], layers: tuple[str, ...]) -> None:
+    if not weights or not layers:
+        return
+    if len(weights) != len(layers):
+        expected = f"give one for each of {', '.join(layers)}"
+        raise OptionError(name, f"{len(weights)} of them for {len(layers)} layers; {expected}")
+    if not any(weights):
+        raise OptionError(name, "all are 0, so that nothing is compared; raise one")
 
 
 class Reconstruction(Settings):
     """Content loss alone, from noise."""
 
-    content: Name
+    contents: Distinct[Name] = Field(min_length=2)
     layers: Layers
-    compare_contents: Distinct[Name] = Field(min_length=2)
-    compare_seeds: Distinct[Seed] = Field(min_length=2)
+    seeds: Distinct[Seed] = Field(min_length=2)
     min_ssim: float = Field(ge=0, le=1)
-    """The best layer is the deepest one whose reconstruction reaches this."""
+    """The best layer is the deepest one whose reconstructions reach this."""
 
 
 class Synthesis(Settings):
     """Style loss alone, from noise."""
 
-    style: Name
+    styles: Distinct[Name] = Field(min_length=2)
     windows: Distinct[Layers] = Field(min_length=1)
-    compare_styles: Distinct[Name] = Field(min_length=2)
-    compare_seeds: Distinct[Seed] = Field(min_length=2)
+    seeds: Distinct[Seed] = Field(min_length=2)
+
+
+class Finalists(_Frozen):
+    """The cells of the transfer grid that are run again, on more pairs and noises."""
+
+    count: int = Field(ge=1, le=100)
+    """How many the grid proposes; the layers of Gatys et al. are one more."""
+    iterations: int = Field(ge=1, le=100_000)
+    pairs: Distinct[Pair] = Field(min_length=1)
+    seeds: Distinct[Seed] = Field(min_length=1)
 
 
 class Transfer(Settings):
-    """Both losses: every content layer with every style window."""
+    """Both losses: every content layer with every style window, then the finalists."""
 
     content: Name
     style: Name
@@ -143,6 +268,7 @@ class Transfer(Settings):
     seed: Seed
     content_layers: Layers
     style_windows: Distinct[Layers] = Field(min_length=1)
+    finalists: Finalists
 
 
 class Initialization(Settings):
@@ -153,6 +279,51 @@ class Initialization(Settings):
     inits: Distinct[Init] = Field(min_length=1)
     content_layer: Layer
     style_layers: Layers
+    long_iterations: int = Field(ge=1, le=100_000)
+    """Of the runs that show what is left of a start in the end."""
+
+
+class Parameters(Settings):
+    """One parameter after another over a list of values, the others as they are."""
+
+    pairs: Distinct[Pair] = Field(min_length=1)
+    seeds: Distinct[Seed] = Field(min_length=1)
+    init: Init
+    content_layer: LayerOrRecommended
+    style_layers: LayersOrRecommended
+    curves: Literal["finalists"] | tuple[tuple[Layer, Layers], ...]
+    """Content layer and style layers of each set that is compared over the style weights, beside those above."""
+    vary: dict[str, tuple[Any, ...]] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _jobs_are_possible(self) -> "Parameters":
+        """Refuses a parameter that no job has, and values that it cannot take."""
+        for name, values in self.vary.items():
+            if not values:
+                raise ValueError(f"vary.{name}: at least one value is needed")
+            for value in values:
+                self.with_value(name, value)
+        return self
+
+    def with_value(self, name: str, value: Any) -> "Varied":
+        """These settings with another value of one of them.
+
+        Raises:
+            ValueError: there is no such parameter, or it cannot have this value.
+        """
+        chosen = {field: getattr(self, field) for field in Varied.model_fields}
+        try:
+            return Varied.model_validate({**chosen, name: value})
+        except ValidationError as error:
+            raise ValueError(f"vary.{': '.join(_first_error(Varied, error, 'key'))}") from None
+
+
+class Varied(Settings):
+    """What the parameters study can vary."""
+
+    init: Init
+    content_layer: LayerOrRecommended
+    style_layers: LayersOrRecommended
 
 
 class Process(_Frozen):
@@ -174,11 +345,11 @@ class Gallery(Settings):
     seed: Seed
     gram_layers: Layers
     favourites: Distinct[Pair] = Field(min_length=1)
-    favourite_size: int = Field(ge=32, le=4096)
+    favourite_size: int = Field(ge=32, le=LARGEST)
     film: Process
 
 
-STUDIES = ("reconstruction", "synthesis", "transfer", "initialization", "gallery")
+STUDIES = ("reconstruction", "synthesis", "transfer", "initialization", "parameters", "gallery")
 
 
 class Params(Settings):
@@ -188,6 +359,7 @@ class Params(Settings):
     synthesis: Synthesis
     transfer: Transfer
     initialization: Initialization
+    parameters: Parameters
     gallery: Gallery
 
     @model_validator(mode="before")
@@ -209,10 +381,12 @@ def load(path: Path) -> Params:
             with the field and the remedy.
     """
     try:
+        if path.exists() and not path.is_file():
+            raise ValueError("it is no file")  # a pipe might never end
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise ParamsError(f"{path}: no such file; the repository has one: `git checkout params.yaml`") from None
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise ParamsError(f"{path}: cannot be read ({error})") from None
     try:
         values = yaml.load(text, _Loader)
@@ -220,6 +394,8 @@ def load(path: Path) -> Params:
         mark = getattr(error, "problem_mark", None)
         line = f"line {mark.line + 1}" if mark else "somewhere"
         raise ParamsError(f"{path}: {line}: not valid YAML ({getattr(error, 'problem', None) or error})") from None
+    except (ValueError, RecursionError) as error:  # a date that is none, a number of thousands of digits
+        raise ParamsError(f"{path}: not valid YAML ({error})") from None
     if not isinstance(values, Mapping):
         raise ParamsError(f"{path}: holds no parameters; compare it with the repository's: `git diff params.yaml`")
     try:
@@ -278,9 +454,15 @@ def _first_error(model: type[BaseModel], error: ValidationError, kind: Literal["
     elif first["type"] == "missing":
         problem = "missing; add it (the repository's params.yaml shows how)"
     elif first["type"] != "value_error":  # our own messages name the value
-        value = repr(first["input"])
-        problem = f"{problem} (found {value if len(value) <= 60 else value[:57] + '…'})"
+        close = difflib.get_close_matches(str(first["input"]), re.findall(r"'(\w+)'", problem), n=1)
+        hint = f"; did you mean {close[0]!r}?" if first["type"] == "literal_error" and close else ""
+        problem = f"{problem} (found {_short.repr(first['input'])}){hint}"
     return ".".join(keys), " ".join(problem.split())
+
+
+_short = reprlib.Repr()
+"""Writes no more than a line of a value, however much a few YAML aliases make of it."""
+_short.maxstring = _short.maxother = _short.maxlong = 60
 
 
 def _names(model: type[BaseModel], section: Iterable[str]) -> list[str]:

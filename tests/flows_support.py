@@ -9,9 +9,10 @@ import signal
 import subprocess
 import sys
 import tempfile
+import textwrap
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,20 @@ def make_result(job: Job, loss: float = 2.0) -> Result:
         png=b"a picture",
         frames=(),
         losses=(loss, 1.0),
-        quality=Quality(0.5, 0.25, 0.2, 0.1, 12.0, 0.5, 1.0),
+        quality=Quality(
+            content_distance=0.5,
+            style_distance=0.25,
+            own_style_distance=0.25,
+            gram_errors=(0.25,) * 16,
+            sliced_wasserstein=0.2,
+            colour_distance=0.1,
+            cfsd=0.3,
+            st_lpips=0.4,
+            arrangement=0.1,
+            psnr=12.0,
+            ssim=0.5,
+            final_loss=1.0,
+        ),
         timing=Timing(1.5, 0.0, 1.75, 0.25, 2, 2, 100.0, (0.0, 1.5)),
         environment=Environment("cpu", "float32", "plain", 1, "2.14.1", "0" * 64, "here"),
     )
@@ -76,7 +90,7 @@ class Checkout:
             preexec_fn=_heed_ctrl_c,  # noqa: PLW1509  (it only sets a signal)
         )
 
-    def run(self, *command: str, code: int = 0, timeout: float = 200, **more: str) -> str:
+    def run(self, *command: str, code: int = 0, timeout: float = 400, **more: str) -> str:
         """Runs a command to its end, checks the exit code, and returns all it printed."""
         process = self.start(command, **more)
         try:
@@ -147,8 +161,21 @@ TINY = {
     "iterations": 2,
     "reconstruction": {"iterations": 2, "layers": [1, 3]},
     "synthesis": {"windows": ["1-2", "2-3"]},
-    "transfer": {"iterations": 2, "content_layers": [2, 4], "style_windows": ["1-2", "2-3"]},
-    "initialization": {"iterations": 2, "pairs": [["egeskov", "great_wave"]], "seeds": [0], "style_layers": "1-2"},
+    "transfer": {
+        "iterations": 2,
+        # With the classic layers, which are always a column, four cells; the finalists are two of these.
+        "content_layers": ["conv2_2", "conv4_2"],
+        "style_windows": ["1-2"],
+        "finalists": {"count": 1, "iterations": 2, "pairs": [["egeskov", "great_wave"]], "seeds": [0]},
+    },
+    "initialization": {
+        "iterations": 2,
+        "long_iterations": 3,
+        "pairs": [["egeskov", "great_wave"]],
+        "seeds": [0],
+        "style_layers": "1-2",
+    },
+    "parameters": {"pairs": [["egeskov", "great_wave"]], "vary": {"style_weight": [1, 10]}},
     "gallery": {"favourites": [["chelsea", "great_wave"]], "favourite_size": 48, "gram_layers": ["conv1_1"]},
 }
 """Changes to params.yaml that leave every study whole but small."""
@@ -166,7 +193,36 @@ def set_params(checkout: Checkout, changes: Mapping[str, Any]) -> None:
     path.write_text(yaml.safe_dump(params, sort_keys=False))
 
 
-def wait_for(condition: Callable[[], bool], seconds: float = 60, every: float = 0.1) -> bool:
+@contextmanager
+def planted(checkout: Checkout, file: str, code: str, before: str) -> Iterator[None]:
+    """A file of the checkout with these lines, indented as those are that they come before."""
+    source = checkout.path / file
+    whole = source.read_text()
+    head, found, tail = whole.partition(before)
+    assert found
+    indentation = before[: len(before) - len(before.lstrip())]
+    try:
+        source.write_text(head + textwrap.indent(textwrap.dedent(code), indentation) + before + tail)
+        yield
+    finally:
+        source.write_text(whole)
+
+
+def with_a_bad_picture(checkout: Checkout) -> AbstractContextManager[None]:
+    """One job of the tiny transfer study gets half a picture, which no check of the input sees."""
+    fault = """\
+        if job.layers == "conv2_2 | 1-2":
+            given = type(given)(given.content[:99], given.style)
+    """
+    return planted(checkout, "flows/study.py", fault, before="        return Order(job, given")
+
+
+def with_other_losses(checkout: Checkout) -> AbstractContextManager[None]:
+    """The engine's code is another."""
+    return planted(checkout, "nst/engine/losses.py", "ANOTHER = 1\n", before="import torch\n")
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 200, every: float = 0.1) -> bool:
     """Whether the condition came true in time."""
     deadline = time.monotonic() + seconds
     while not condition():

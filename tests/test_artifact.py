@@ -5,10 +5,11 @@ import io
 import re
 from pathlib import Path
 
+import pytest
 from engine_support import finished, make_job
 from PIL import Image
 
-from flows import artifact
+from flows import artifact, settings
 from nst.params import Params
 from nst.studies import tables
 
@@ -24,7 +25,9 @@ def test_prefects_page_has_the_numbers_the_jobs_and_a_picture(tiny: tuple[Params
     result = finished(job)
     text = artifact.markdown("transfer", {job: result}, 3, reports)
     assert "1 jobs run, 3 finished before." in text
-    assert all(Path(link.removeprefix("file://")).exists() for link in re.findall(r"\]\((file:[^)]+)\)", text))
+    index, folder = re.findall(r"`(/[^`]+)`", text)
+    assert (index, Path(folder).is_dir()) == (str(reports / "index.html"), True)
+    assert "file:" not in text  # no browser opens such a link
 
     rows = {row[0]: row[1:] for row in map(cells, text.splitlines()) if row}
     metrics = tables.read_metrics(reports / "transfer")
@@ -38,3 +41,13 @@ def test_prefects_page_has_the_numbers_the_jobs_and_a_picture(tiny: tuple[Params
     with Image.open(io.BytesIO(base64.b64decode(shown))) as picture:
         picture.load()
         assert max(picture.size) <= 640
+
+
+def test_an_experiment_names_no_folder_that_will_be_gone(
+    tiny: tuple[Params, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, reports = tiny
+    monkeypatch.setattr(settings, "HOME", Path("/home/of/the/checkout"))
+    text = artifact.markdown("transfer", {}, 3, reports)
+    assert str(reports) not in text
+    assert "in `/home/of/the/checkout`, `dvc exp show` lists it" in text

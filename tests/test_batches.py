@@ -18,6 +18,10 @@ UNLIKE = (
     make_job(style_layers=("conv1_1", "conv2_1")),
     make_job(style_layers=("conv2_1", "conv2_2"), style="cafe_terrace", init="noise", seed=1),
     make_job("reconstruct"),
+    make_job(style_loss="sliced_wasserstein", style="cafe_terrace"),
+    make_job(style_loss="moments", style_scale=1.5, style_layer_weights=(1.0, 0.5)),
+    make_job(colour="content"),
+    make_job(colour="matched", init="adain"),
     make_job("transfer", content_layers=("conv1_2", "conv3_1"), content_weight=3.0, tv_weight=0.5, init="adain"),
 )
 """One batch: the same picture size and deepest layer, and else whatever may differ."""
@@ -52,7 +56,7 @@ class TestSameBytes:
             assert found.png == alone.png
             assert found.quality == alone.quality
             assert found.timing.evaluations == alone.timing.evaluations
-            assert (found.timing.batch, alone.timing.batch) == (4, 1)
+            assert (found.timing.batch, alone.timing.batch) == (len(UNLIKE), 1)
 
     @pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
     def test_where_each_ends_by_itself(self, optimizer: Any) -> None:
@@ -67,6 +71,10 @@ class TestSameBytes:
         assert lengths == [len(result.losses) for result in alone]
         assert len(set(lengths)) > 1
         assert min(lengths) < 60
+
+    def test_as_alone_where_luminance_is_painted(self) -> None:
+        jobs = (make_job(colour="luminance"), make_job(colour="luminance", init="noise", style="cafe_terrace"))
+        assert [result.png for result in together(jobs)] == [together((job,))[0].png for job in jobs]
 
     def test_films(self) -> None:
         jobs = (make_job(frames=2), make_job(frames=3, style="cafe_terrace"), make_job(seed=1))
@@ -90,8 +98,9 @@ def test_each_has_its_share_of_the_time() -> None:
     "change",
     [
         {"content_layers": ("conv3_2",)}, {"size": 64}, {"content": "chelsea"}, {"iterations": 5}, {"tolerance": 0.1},
+        {"stop_loss": 0.1},
         {"learning_rate": 0.5}, {"optimizer": "lbfgs"}, {"parametrization": "pixels"}, {"pooling": "average"},
-        {"precision": "float32"},
+        {"precision": "float32"}, {"colour": "luminance"},
     ],
     ids=str,
 )  # fmt: skip

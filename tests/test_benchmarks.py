@@ -340,20 +340,28 @@ def test_a_file_of_something_else_is_refused(tmp_path: Path) -> None:
             table.read(path)
 
 
-def test_tables_go_between_the_marks(tmp_path: Path) -> None:
-    path = tmp_path / "README.md"
+def test_texts_go_between_the_marks(tmp_path: Path) -> None:
+    path = tmp_path / "page.md"
     path.write_text(f"before\n{table._BEGIN}\nold\n{table._END}\nafter\n")
     for _ in range(2):  # the second changes nothing
-        table.insert(SHOWN, path)
-        text = path.read_text()
-        assert text == f"before\n{table._BEGIN}\n\n{table.markdown(SHOWN)}\n\n{table._END}\nafter\n"
+        table.insert("new", path)
+        assert path.read_text() == f"before\n{table._BEGIN}\n\nnew\n\n{table._END}\nafter\n"
     path.write_text("no marks")
     with pytest.raises(ValueError, match="are missing"):
-        table.insert(SHOWN, path)
+        table.insert("new", path)
 
 
-def test_the_readme_has_the_latest_results() -> None:
-    assert table.markdown(table.read(bench.RESULTS)) in bench.README.read_text("utf-8")
+def test_the_pages_have_the_latest_results() -> None:
+    results = table.read(bench.RESULTS)
+    assert table.markdown(results) in bench.TABLES.read_text("utf-8")
+    assert table.summary(results) in bench.README.read_text("utf-8")
+
+
+def test_the_summary_is_a_line_for_each_headline_and_the_machine() -> None:
+    results = table.read(bench.RESULTS)
+    lines = table.summary(results).splitlines()
+    assert results.machine in lines[0]
+    assert len(lines) == 2 + len(table.SHORT), "a target was renamed: rename it in table.SHORT too"
 
 
 # ── The command ───────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -7,10 +7,9 @@ import re
 import shutil
 import subprocess
 import sys
-import textwrap
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import psutil
@@ -25,12 +24,13 @@ from flows_support import (
     hand_made_cluster,
     killed_at_the_end,
     make_checkout,
+    planted,
     set_params,
     wait_for,
     written,
 )
 
-from flows import services
+from flows import server
 
 pytestmark = pytest.mark.cluster
 
@@ -90,7 +90,7 @@ def test_a_nanny_brings_a_killed_worker_back(
         server, *workers = sorted(forked, key=lambda member: member.ppid() != process.pid)
         assert len(workers) == 2
         (server if whom == "fork server" else workers[0]).kill()
-        output, _ = process.communicate(timeout=120)
+        output, _ = process.communicate(timeout=400)
     assert process.returncode == 0, output
     assert written(tmp_path / "reports" / "transfer") == whole
     assert len(stamps(tmp_path)) == 4
@@ -132,7 +132,7 @@ def test_the_server_is_killed(checkout: Checkout, tmp_path: Path, whole: dict[st
         (server,) = [member for member in family(process.pid) if "uvicorn" in member.cmdline()]
         began = time.monotonic()
         server.kill()
-        output, _ = process.communicate(timeout=120)
+        output, _ = process.communicate(timeout=400)
         took = time.monotonic() - began
     assert process.returncode == 1, output
     assert re.search(r"^error: Prefect's API has ended.*: run the command again; finished jobs are kept$", output, re.M)
@@ -159,11 +159,11 @@ def test_the_server_answers_nobody_for_a_while(checkout: Checkout, tmp_path: Pat
             time.sleep(25)  # long enough for the driver to look, and see nothing
             assert process.poll() is None
             server.resume()
-        output, _ = process.communicate(timeout=120)
+        output, _ = process.communicate(timeout=400)
     if patient:
         assert process.returncode == 0, output
         assert len(stamps(tmp_path)) == 4
-        assert (tmp_path / "reports" / "transfer" / "quality.csv").exists()
+        assert (tmp_path / "reports" / "transfer" / "tables" / "quality.csv").exists()
     else:
         assert process.returncode == 1, output
         # Seen while jobs ran, or when the last had ended.
@@ -175,31 +175,23 @@ BEFORE_A_BATCH = "    try:\n        results = _run("
 AFTER_A_BATCH = "    return [\n        dataclasses.replace("
 
 
-@contextmanager
-def poisoned(checkout: Checkout, poison: str, when: str = BEFORE_A_BATCH) -> Iterator[None]:
+def poisoned(checkout: Checkout, poison: str, when: str = BEFORE_A_BATCH) -> AbstractContextManager[None]:
     """Workers of the checkout run these lines before or after each batch, which is one job."""
-    source = checkout.path / "flows" / "worker.py"
-    text = source.read_text()
-    assert when in text
-    try:
-        source.write_text(text.replace(when, textwrap.indent(poison, "    ") + when))
-        yield
-    finally:
-        source.write_text(text)
+    return planted(checkout, "flows/worker.py", poison, before=when)
 
 
 def test_a_poisoned_job_is_named_and_the_others_finish(checkout: Checkout, tmp_path: Path) -> None:
-    with poisoned(checkout, "if 'conv2_2 | 2-3' in jobs[0].title:\n    import os\n    os.kill(os.getpid(), 9)\n"):
+    with poisoned(checkout, "if 'conv2_2 | 1-2' in jobs[0].title:\n    import os\n    os.kill(os.getpid(), 9)\n"):
         output = checkout.run(*STUDY, *reports(tmp_path), code=1, **there(tmp_path))
     told = re.findall(r"^failed: .*$", output, re.MULTILINE)
     assert told == [
-        "failed: transfer · egeskov × great_wave · conv2_2 | 2-3 · from noise 0: "
+        "failed: transfer · egeskov × great_wave · conv2_2 | 1-2 · from noise 0: "
         "its worker died each time it was tried (out of memory?)"
     ]
     assert "error: 1 of 4 jobs failed; the others are kept" in output
     assert "Traceback" not in output
     assert len(stamps(tmp_path)) == 3
-    assert not (tmp_path / "reports" / "transfer" / "quality.csv").exists()
+    assert not (tmp_path / "reports" / "transfer" / "tables" / "quality.csv").exists()
 
 
 def test_a_job_that_ends_only_when_it_is_alone_is_built_upon(checkout: Checkout, tmp_path: Path) -> None:
@@ -212,11 +204,11 @@ def test_a_job_that_ends_only_when_it_is_alone_is_built_upon(checkout: Checkout,
                 deaths.flush()
                 os.kill(os.getpid(), 9)
     """
-    with poisoned(checkout, textwrap.dedent(poison)):
+    with poisoned(checkout, poison):
         checkout.run(*STUDY[:-1], "synthesis", *reports(tmp_path), **there(tmp_path))
     assert (tmp_path / "deaths").read_text() == "+++"
-    rows = (tmp_path / "reports" / "synthesis" / "quality.csv").read_text().splitlines()[1:]
-    assert len(rows) == 5  # two windows, and three comparisons beside that at the best
+    rows = (tmp_path / "reports" / "synthesis" / "tables" / "quality.csv").read_text().splitlines()[1:]
+    assert len(rows) == 8  # two windows, styles and noises
 
 
 @pytest.mark.parametrize("mode", ["sys.exit", "graceful", "segfault"])
@@ -229,11 +221,33 @@ def test_workers_die_at_random(checkout: Checkout, tmp_path: Path, whole: dict[s
         hand_made_cluster(folder, 2, again=True, **patient) as made,
         Client(made.address, set_as_default=False) as client,
     ):
-        client.wait_for_workers(2, timeout=60)
+        client.wait_for_workers(2, timeout=200)
         first = set(client.scheduler_info()["workers"])
         client.register_plugin(KillWorker(delay="3 s", mode=mode))
         checkout.run(*STUDY, *reports(tmp_path), NST_DASK_ADDRESS=made.address, **there(tmp_path))
         assert first != set(client.scheduler_info()["workers"])
+    assert written(tmp_path / "reports" / "transfer") == whole
+
+
+def test_a_worker_that_fails_at_once_does_not_drain_the_queue(
+    checkout: Checkout, tmp_path: Path, whole: dict[str, bytes]
+) -> None:
+    """What failed on it is tried on the other one."""
+    folder = tmp_path / "by hand"
+    folder.mkdir()
+    fault = f"""
+        import os
+        if os.getcwd().endswith("worker0"):
+            open({str(tmp_path / "failures")!r}, "a").write("+")
+            raise RuntimeError("an odd worker")
+    """
+    poison = planted(checkout, "flows/worker.py", fault, before="    try:\n        return run_jobs(")
+    options = {"PYTHONPATH": str(checkout.path)}
+    with poison, hand_made_cluster(folder, 2, "--no-nanny", **options) as made:
+        with Client(made.address, set_as_default=False) as client:
+            client.wait_for_workers(2, timeout=200)
+        checkout.run(*STUDY, *reports(tmp_path), NST_DASK_ADDRESS=made.address, **there(tmp_path))
+    assert len((tmp_path / "failures").read_text()) > 1
     assert written(tmp_path / "reports" / "transfer") == whole
 
 
@@ -247,9 +261,9 @@ def test_the_last_worker_dies_with_its_result(checkout: Checkout, tmp_path: Path
         hand_made_cluster(folder, 1, "--no-nanny", PYTHONPATH=str(checkout.path)) as made,
     ):
         with Client(made.address, set_as_default=False) as client:
-            client.wait_for_workers(1, timeout=60)
+            client.wait_for_workers(1, timeout=200)
         where = {"NST_DASK_ADDRESS": made.address, "NST_CLUSTER_TIMEOUT": "5", **there(tmp_path)}
-        output = checkout.run(*STUDY, *reports(tmp_path), code=1, timeout=90, **where)
+        output = checkout.run(*STUDY, *reports(tmp_path), code=1, **where)
     assert re.search(r"^error: no worker has been left for \d+ s: run the command again", output, re.MULTILINE)
 
 
@@ -262,7 +276,7 @@ def test_all_workers_die(checkout: Checkout, tmp_path: Path) -> None:
         with killed_at_the_end(process):
             assert wait_for(lambda: bool(stamps(tmp_path)), every=0.02)
             made.workers[0].kill()
-            output, _ = process.communicate(timeout=90)
+            output, _ = process.communicate(timeout=400)
     assert process.returncode == 1
     assert re.search(r"^error: no worker has been left for \d+ s: run the command again", output, re.MULTILINE)
 
@@ -309,7 +323,7 @@ class TestDiskFull:
         output = self.run(checkout, tmp_path, tmp_path / "full", 20, NST_CACHE=str(tmp_path / "full"))
         assert "No space left on device" in output
         assert "Traceback" not in output
-        assert not (tmp_path / "reports" / "transfer" / "quality.csv").exists()
+        assert not (tmp_path / "reports" / "transfer" / "tables" / "quality.csv").exists()
         left = list((tmp_path / "left").iterdir())
         assert left and all(json.loads(path.read_text()) for path in left)  # the first ones, and whole
         again = tmp_path / "left"
@@ -329,7 +343,7 @@ class TestBucket:
     @pytest.fixture
     def bucket(self, tmp_path: Path) -> Iterator[dict[str, str]]:
         """The environment that leads to a bucket called `studies`."""
-        port = services.free_port()
+        port = server.free_port()
         where = {
             "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
             "AWS_ACCESS_KEY_ID": "someone",
@@ -339,7 +353,7 @@ class TestBucket:
         }
         command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
         with (tmp_path / "s3.log").open("wb") as log:
-            server = subprocess.Popen(command, stdout=log, stderr=log)
+            moto = subprocess.Popen(command, stdout=log, stderr=log)
         try:
             made = "import s3fs, sys; s3fs.S3FileSystem().mkdir('studies')"
             environment = {**os.environ, **where}
@@ -350,8 +364,8 @@ class TestBucket:
             assert wait_for(ready, 60, every=0.5)
             yield where
         finally:
-            server.kill()
-            server.wait()
+            moto.kill()
+            moto.wait()
 
     def test_holds_the_same_results(
         self, checkout: Checkout, tmp_path: Path, whole: dict[str, bytes], bucket: dict[str, str]

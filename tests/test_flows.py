@@ -1,7 +1,8 @@
-"""Tests of what runs studies, part by part: processes, settings, services, workers."""
+"""Tests of what runs studies, part by part: processes, settings, server, cluster, workers."""
 
 import dataclasses
 import os
+import re
 import signal
 import ssl
 import subprocess
@@ -14,12 +15,14 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import ClassVar
 
+import httpx
+import psutil
 import pytest
 import torch
 from engine_support import make_job
 from flows_support import ROOT, alive, family, make_result, wait_for
 
-from flows import health, processes, services, settings, study, worker
+from flows import cluster, fanout, processes, server, settings, study, up, worker
 from flows.processes import ClusterError
 from flows.store import Store
 from nst import params, studies
@@ -27,6 +30,7 @@ from nst.engine import run
 from nst.engine.inputs import Inputs, inputs
 from nst.engine.jobs import Job
 from nst.engine.machine import machine
+from nst.errors import CapacityError
 
 settings.prepare_environment()
 
@@ -107,6 +111,25 @@ class TestUp:
         assert done.returncode == 127
         assert done.stderr == "error: no-such-command: No such file or directory\n"
 
+    def test_sweeps_what_a_killed_dvc_has_left_unless_another_runs(self, tmp_path: Path) -> None:
+        left = [tmp_path / ".dvc/tmp" / name for name in ("rwlock", "exps/tmp1/flows", "exps/standalone/tmp2")]
+        (tmp_path / ".dvc/tmp/exps/celery").mkdir(parents=True)
+        for path in left[1:]:
+            path.mkdir(parents=True)
+        left[0].write_text("{}")
+        (tmp_path / "dvc").write_text("import time; time.sleep(100)")
+        dvc = subprocess.Popen([sys.executable, "dvc"], cwd=tmp_path)
+        try:
+            assert wait_for(lambda: "dvc" in psutil.Process(dvc.pid).cmdline())
+            up.sweep(tmp_path)
+            assert all(path.exists() for path in left)
+        finally:
+            dvc.kill()
+            dvc.wait()
+        up.sweep(tmp_path)
+        assert not any(path.exists() for path in left)
+        assert (tmp_path / ".dvc/tmp/exps/celery").exists()
+
 
 class TestSettings:
     """Where jobs run."""
@@ -125,6 +148,22 @@ class TestSettings:
     def test_says_which_variable_is_no_json(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("NST_CLUSTER_OPTIONS", "queue=gpu")
         with pytest.raises(settings.SettingsError, match=r"^NST_CLUSTER_OPTIONS is not valid JSON"):
+            settings.load()
+
+    @pytest.mark.parametrize("limit", ["-1", "much", "-3GB"])
+    def test_says_which_limit_is_no_size(self, monkeypatch: pytest.MonkeyPatch, limit: str) -> None:
+        monkeypatch.setenv("NST_MEMORY_LIMIT", limit)
+        with pytest.raises(settings.SettingsError, match=rf"^NST_MEMORY_LIMIT = '{limit}': should be auto, 0 "):
+            settings.load()
+
+    @pytest.mark.parametrize(
+        ("name", "told"), [("NST_WORKER", "is it NST_WORKERS?"), ("NST_NONSENSE", "see docs/cluster.md")]
+    )
+    def test_refuses_what_is_misspelt(self, monkeypatch: pytest.MonkeyPatch, name: str, told: str) -> None:
+        monkeypatch.setenv("NST_OWNER", "1")  # which processes hand on
+        settings.load()
+        monkeypatch.setenv(name, "2")
+        with pytest.raises(settings.SettingsError, match=f"^{name} is no setting; {re.escape(told)}$"):
             settings.load()
 
     OTHERS: ClassVar = {
@@ -155,7 +194,7 @@ class TestSettings:
     ) -> None:
         monkeypatch.setenv("NST_CACHE", str(tmp_path))  # with nothing in it
         keys = self.keys(data)
-        assert len(set(keys)) == 176
+        assert len(set(keys)) == 192
         for name, value in self.OTHERS.items():
             with monkeypatch.context() as patch:
                 patch.setenv(f"NST_{name.upper()}", value)
@@ -163,6 +202,15 @@ class TestSettings:
         monkeypatch.setenv("NST_THREADS", "2")
         assert not set(self.keys(data)) & set(keys)
         assert {*self.OTHERS, "threads"} == set(settings.Settings.model_fields)
+
+    def test_what_a_worker_cannot_hold_is_refused_before_a_job_runs(self, tmp_path: Path, data: Path) -> None:
+        wanted, store = params.load(ROOT / "params.yaml"), Store(str(tmp_path))
+        on_a_cpu = dataclasses.replace(machine(), device="cpu", precision="bfloat16")
+        collection = study.Collection(studies.load("transfer"), wanted, data, store, 1, on_a_cpu, 0.5e9)
+        with pytest.raises(CapacityError, match=r"a transfer at 192 px needs about .* GB of memory and 0\.5 GB"):
+            collection.missing()
+        on_a_gpu = dataclasses.replace(on_a_cpu, device="NVIDIA H100")  # whose memory is another
+        assert study.Collection(studies.load("transfer"), wanted, data, store, 1, on_a_gpu, 0.5e9).missing()
 
     def test_an_experiment_in_a_copy_uses_the_checkouts_own_settings_and_store(self, tmp_path: Path) -> None:
         (tmp_path / ".env").write_text("NST_RETRIES=7\n")
@@ -195,14 +243,15 @@ class TestSettings:
 class TestDatabase:
     """Two servers never share one SQLite file."""
 
-    def test_a_second_server_has_its_own(self, tmp_path: Path) -> None:
-        with services._database(tmp_path) as first:
+    def test_a_second_server_has_its_own(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("PREFECT_HOME", str(tmp_path))
+        with server._database() as first:
             first.write_text("")
-            with services._database(tmp_path) as second:
+            with server._database() as second:
                 assert second != first
                 assert second.exists()
-        assert [path.name for path in tmp_path.iterdir()] == ["prefect.db"]
-        with services._database(tmp_path) as again:
+        assert len(list(tmp_path.iterdir())) == 2
+        with server._database() as again:
             assert again == first
 
 
@@ -213,7 +262,7 @@ class TestClusters:
         options = {"queue": "gpu", "walltime": "02:00:00", "job_extra_directives": ["--gres=gpu:1"]}
         options |= {"worker_extra_args": ["--lifetime", "110m"], "scheduler_options": {"host": "127.0.0.1"}}
         where = settings.Settings(cluster="slurm", cluster_options=options, threads=3)
-        started = services._slurm(where, 0)
+        started = cluster._slurm(where, 0)
         try:
             script = started.job_script()
         finally:
@@ -225,10 +274,8 @@ class TestClusters:
 
     def test_leaves_dasks_own_settings_in_force(self) -> None:
         """In a process that has not imported Dask's scheduler before, as `flows.up`."""
-        code = "import dask; from flows import services, settings\n"
-        code += (
-            "with services.dask_cluster(settings.Settings(), 1): dask.config.get('distributed.scheduler.bandwidth')\n"
-        )
+        code = "import dask; from flows import cluster, settings\n"
+        code += "with cluster.started(settings.Settings(), 1): dask.config.get('distributed.scheduler.bandwidth')\n"
         code += "dask.config.get('distributed.scheduler.bandwidth')"
         subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, timeout=60)
 
@@ -236,7 +283,7 @@ class TestClusters:
         monkeypatch.setenv("PATH", "/nowhere")
         with (
             pytest.raises(ClusterError, match="there is no sbatch on this machine"),
-            services.dask_cluster(settings.Settings(cluster="slurm"), 1),
+            cluster.started(settings.Settings(cluster="slurm"), 1),
         ):
             pass
 
@@ -244,16 +291,16 @@ class TestClusters:
         where = settings.Settings(cluster="slurm", cluster_options={"n_workres": 3})
         with (
             pytest.raises(ClusterError, match=r"^NST_CLUSTER=slurm with NST_CLUSTER_OPTIONS=.*n_workres"),
-            services.dask_cluster(where, 0),
+            cluster.started(where, 0),
         ):
             pass
 
     def test_each_worker_has_its_share_of_the_memory(self) -> None:
         from distributed.system import MEMORY_LIMIT
 
-        assert services._share_of_memory(settings.Settings(), 3) == MEMORY_LIMIT // 3
-        assert services._share_of_memory(settings.Settings(memory_limit="3GB"), 3) == "3GB"
-        assert services._share_of_memory(settings.Settings(memory_limit="0"), 3) is None
+        assert cluster._share_of_memory(settings.Settings(), 3) == MEMORY_LIMIT // 3
+        assert cluster._share_of_memory(settings.Settings(memory_limit="3GB"), 3) == "3GB"
+        assert cluster._share_of_memory(settings.Settings(memory_limit="0"), 3) is None
 
 
 class TestWorkers:
@@ -292,7 +339,7 @@ class TestWorkers:
         monkeypatch.setattr(run, "run_jobs", run_jobs)
         gc.disable()  # only references count
         try:
-            results = worker._run(jobs, [Inputs(None, None)] * 5, threads=1, warm_up=False)
+            results = worker._run(jobs, [Inputs(None, None)] * 5, threads=1)
         finally:
             gc.enable()
         assert [result.job for result in results] == jobs
@@ -304,46 +351,33 @@ class TestWorkers:
 
         monkeypatch.setattr(run, "run_jobs", run_jobs)
         with pytest.raises(torch.OutOfMemoryError):
-            worker._run([make_job(), make_job(seed=1)], [Inputs(None, None)] * 2, threads=1, warm_up=False)
+            worker._run([make_job(), make_job(seed=1)], [Inputs(None, None)] * 2, threads=1)
 
 
 class TestBatches:
     """How the driver groups jobs."""
 
     def test_are_the_same_for_the_same_jobs_whatever_their_order(self, data: Path) -> None:
-        from flows import fanout
-
         jobs = [make_job(seed=seed, content_layers=(layer,)) for layer in ("conv2_1", "conv4_1") for seed in range(5)]
-        orders = [fanout.Order(job, inputs(job, data), str(number)) for number, job in enumerate(jobs)]
+        orders = [worker.Order(job, inputs(job, data), str(number)) for number, job in enumerate(jobs)]
 
-        def batches(orders: list[fanout.Order]) -> list[list[str]]:
-            where = settings.Settings(batch=2)
-            fan_out = fanout.FanOut(None, machine(), Store("memory://nothing"), where, alone=False, watch=None)
-            return [[order.key for order in batch] for batch in fan_out._group(orders)]
+        def keys(orders: list[worker.Order]) -> list[list[str]]:
+            return [[order.key for order in batch.orders] for batch in fanout.in_batches(orders, 2)]
 
-        found = batches(orders)
+        found = keys(orders)
         assert sorted(key for batch in found for key in batch) == sorted(order.key for order in orders)
         assert [len(batch) for batch in found] == [2, 2, 1, 2, 2, 1]
-        assert batches(orders) == found
+        assert keys(orders) == found
 
 
 class TestAddresses:
     """Services given by address that do not answer."""
 
-    def test_names_an_api_that_does_not_answer(self) -> None:
-        code = "from flows import services, settings; settings.prepare_environment()\n"
-        code += "try: services.Services(None, None).wait_for_api(settings.load())\n"
-        code += "except services.ClusterError as error: print(error)"
-        environment = {**os.environ, services.API: "http://127.0.0.1:9/api"}
-        done = subprocess.run(
-            [sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True, check=True
-        )
-        assert "http://127.0.0.1:9/api does not answer" in done.stdout
-
     def test_names_a_scheduler_that_does_not_answer(self) -> None:
+        where = settings.Settings(dask_address="tcp://127.0.0.1:9", cluster_timeout=1)
         with (
             pytest.raises(ClusterError, match=r"no Dask scheduler answers at tcp://127.0.0.1:9"),
-            services._client("tcp://127.0.0.1:9", settings.Settings(cluster_timeout=1)),
+            cluster.client(where, 1),
         ):
             pass
 
@@ -364,48 +398,59 @@ class TestHealth:
     """A Prefect API that is busy is not one that has ended."""
 
     @pytest.fixture
-    def server(self) -> Iterator[ThreadingHTTPServer]:
-        with ThreadingHTTPServer(("127.0.0.1", 0), Answering) as server:
-            server.status, server.delay = 200, 0.0  # type: ignore[attr-defined]
-            threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
-            yield server
-            server.shutdown()
+    def answering(self) -> Iterator[ThreadingHTTPServer]:
+        with ThreadingHTTPServer(("127.0.0.1", 0), Answering) as answering:
+            answering.status, answering.delay = 200, 0.0  # type: ignore[attr-defined]
+            threading.Thread(target=answering.serve_forever, args=(0.05,), daemon=True).start()
+            yield answering
+            answering.shutdown()
 
-    def found(self, port: int) -> health.Health:
+    def found(self, port: int) -> Exception | None:
         from prefect.settings import PREFECT_API_URL, temporary_settings
 
         with temporary_settings({PREFECT_API_URL: f"http://127.0.0.1:{port}/api"}):
-            return health.of_api()
+            return server.ask()
 
-    def test_of_what_answers(self, server: ThreadingHTTPServer) -> None:
-        assert self.found(server.server_port) is health.Health.GOOD
-        server.status = 503  # type: ignore[attr-defined]
-        assert self.found(server.server_port) is health.Health.BUSY
-        server.status, server.delay = 200, 6.0  # type: ignore[attr-defined]
-        assert self.found(server.server_port) is health.Health.BUSY
+    def test_one_that_is_busy_is_borne_for_a_while(self, answering: ThreadingHTTPServer) -> None:
+        from prefect.settings import PREFECT_API_URL, temporary_settings
 
-    def test_of_what_does_not(self) -> None:
-        assert self.found(services.free_port()) is health.Health.GONE
+        assert self.found(answering.server_port) is None
+        answering.delay = 6.0  # type: ignore[attr-defined]
+        assert isinstance(self.found(answering.server_port), httpx.TimeoutException)
+        answering.status, answering.delay = 503, 0.0  # type: ignore[attr-defined]
+        with temporary_settings({PREFECT_API_URL: f"http://127.0.0.1:{answering.server_port}/api"}):
+            watch = server.Watch(patience=4.0)
+            watch.look()
+            time.sleep(4.1)
+            with pytest.raises(ClusterError, match="has been busy for"):
+                watch.look()
 
-    def test_of_one_behind_a_private_certificate(self, server: ThreadingHTTPServer, tmp_path: Path) -> None:
+    def test_one_that_has_ended_is_an_error_at_once(self) -> None:
+        from prefect.settings import PREFECT_API_URL, temporary_settings
+
+        nobody = {PREFECT_API_URL: f"http://127.0.0.1:{server.free_port()}/api"}
+        with temporary_settings(nobody), pytest.raises(ClusterError, match="has ended"):
+            server.Watch(patience=100.0).look()
+
+    def test_of_one_behind_a_private_certificate(self, answering: ThreadingHTTPServer, tmp_path: Path) -> None:
         """Prefect's own setting names it."""
         certificate, key = tmp_path / "certificate.pem", tmp_path / "key.pem"
         make_certificate(certificate, key)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(certificate, key)
-        server.socket = context.wrap_socket(server.socket, server_side=True)
+        answering.socket = context.wrap_socket(answering.socket, server_side=True)
         code = "from flows import settings; settings.prepare_environment()\n"
-        code += "from flows import health; print(health.of_api().name)"
+        code += "from flows import server; print(server.ask())"
 
         def found(**more: str) -> str:
-            environment = {**os.environ, services.API: f"https://localhost:{server.server_port}/api", **more}
+            environment = {**os.environ, server.API: f"https://localhost:{answering.server_port}/api", **more}
             command = [sys.executable, "-c", code]
             return subprocess.run(
                 command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True
             ).stdout.strip()
 
-        assert found(PREFECT_API_SSL_CERT_FILE=str(certificate)) == "GOOD"
-        assert found() == "GONE"
+        assert found(PREFECT_API_SSL_CERT_FILE=str(certificate)) == "None"
+        assert "CERTIFICATE_VERIFY_FAILED" in found()
 
 
 def make_certificate(certificate: Path, key: Path) -> None:

@@ -1,16 +1,18 @@
 """Pictures of every kind are read as what one sees; the others are refused in one line."""
 
+import os
 import re
 import struct
 import zlib
 from collections.abc import Callable
 from pathlib import Path
 
+import icc
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageCms
 
 from nst.engine import images
 from nst.errors import ImageError
@@ -112,9 +114,105 @@ def test_16_bit_colour_with_transparency(tmp_path: Path) -> None:
     assert read_pixels(tmp_path / "a.png") == [[RED, WHITE]]
 
 
-def test_floating_point_with_holes(tmp_path: Path) -> None:
-    Image.fromarray(np.array([[0, 1, 0.2, np.nan, np.inf]], np.float32)).save(tmp_path / "a.tif")
-    assert read_pixels(tmp_path / "a.tif") == [[(0,) * 3, WHITE, (51,) * 3, (0,) * 3, (0,) * 3]]
+def test_floating_point(tmp_path: Path) -> None:
+    Image.fromarray(np.array([[0, 1, 0.2]], np.float32)).save(tmp_path / "a.tif")
+    assert read_pixels(tmp_path / "a.tif") == [[(0,) * 3, WHITE, (51,) * 3]]
+
+
+@pytest.mark.parametrize("hole", [np.nan, np.inf, -np.inf])
+def test_numbers_that_are_not_finite_are_refused(tmp_path: Path, hole: float) -> None:
+    Image.fromarray(np.array([[0, 1, hole]], np.float32)).save(tmp_path / "a.tif")
+    with pytest.raises(ImageError, match=r"a\.tif: holds numbers that are NaN or infinite; replace them first"):
+        images.read(tmp_path / "a.tif")
+
+
+def test_every_mode_of_pillow_becomes_rgb() -> None:
+    for mode in (*Image.MODES, "I;16B", "I;16L"):
+        assert images.rgb(Image.new(mode, (2, 2))).mode == "RGB"
+
+
+class TestProfiles:
+    """Colours that an ICC profile describes, against the formulas of the standards."""
+
+    @pytest.mark.parametrize("colour", [(200, 100, 50), (10, 250, 30), (128, 128, 128), RED, WHITE, (0, 0, 0)])
+    @pytest.mark.parametrize("suffix", ["png", "jpg", "tif", "webp"])
+    def test_display_p3(self, tmp_path: Path, suffix: str, colour: tuple[int, int, int]) -> None:
+        Image.new("RGB", (8, 8), colour).save(tmp_path / f"a.{suffix}", icc_profile=icc.p3(), quality=100)
+        found = np.asarray(images.read(tmp_path / f"a.{suffix}"))[4, 4]
+        # JPEG and WebP lose some of a colour before it is converted.
+        assert found == pytest.approx(icc.p3_to_srgb(colour), abs=1 if suffix in ("png", "tif") else 5)
+
+    def test_with_transparency_it_is_laid_on_white_first(self, tmp_path: Path) -> None:
+        pixels = np.array([[(200, 100, 50, 255), (200, 100, 50, 0)]], np.uint8)
+        Image.fromarray(pixels).save(tmp_path / "a.png", icc_profile=icc.p3())
+        (solid, clear), *_ = read_pixels(tmp_path / "a.png")
+        assert solid == pytest.approx(icc.p3_to_srgb((200, 100, 50)), abs=1)
+        assert clear == WHITE
+
+    def test_palette(self, tmp_path: Path) -> None:
+        palette([RED, (200, 100, 50)]).save(tmp_path / "a.png", icc_profile=icc.p3())
+        assert read_pixels(tmp_path / "a.png")[0][1] == pytest.approx(icc.p3_to_srgb((200, 100, 50)), abs=1)
+
+    @pytest.mark.parametrize("mode", ["L", "LA", "I;16"])
+    def test_grey(self, tmp_path: Path, mode: str) -> None:
+        value: int | tuple[int, int] = {"L": 100, "LA": (100, 255), "I;16": 100 * 257}[mode]  # type: ignore[assignment]
+        Image.new(mode, (4, 4), value).save(tmp_path / "a.png", icc_profile=icc.grey())
+        assert read_pixels(tmp_path / "a.png")[0][0] == pytest.approx((icc.grey_to_srgb(100),) * 3, abs=1)
+
+    def test_inks(self, tmp_path: Path) -> None:
+        # Without the profile, cyan alone is cyan; this one says that it is black.
+        for ink, colour in (((0, 0, 0, 0), WHITE), ((255, 0, 0, 0), (0, 0, 0)), ((0, 0, 0, 128), (118,) * 3)):
+            Image.new("CMYK", (8, 8), ink).save(tmp_path / "a.tif", icc_profile=icc.cmyk())
+            assert read_pixels(tmp_path / "a.tif")[4][4] == pytest.approx(colour, abs=2)
+
+    def test_lab(self, tmp_path: Path) -> None:
+        for lab, colour in (((255, 128, 128), WHITE), ((0, 128, 128), (0, 0, 0)), ((138, 128 + 81, 128 + 70), RED)):
+            Image.new("LAB", (8, 8), lab).save(tmp_path / "a.tif")
+            assert read_pixels(tmp_path / "a.tif")[4][4] == pytest.approx(colour, abs=6)
+
+    def test_srgb_itself_keeps_every_number(self) -> None:
+        picture = Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8))
+        assert images.rgb(picture).tobytes() == picture.tobytes()
+        picture.info["icc_profile"] = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+        assert images.rgb(picture).tobytes() == picture.tobytes()
+
+    @pytest.mark.parametrize("profile", [b"no profile", icc.p3()[:300], icc.cmyk(), icc.grey()[:-30]])
+    def test_a_damaged_or_foreign_one_is_left_out(self, profile: bytes) -> None:
+        picture = Image.new("RGB", (4, 4), (200, 100, 50))
+        picture.info["icc_profile"] = profile
+        assert images.rgb(picture).getpixel((0, 0)) == (200, 100, 50)
+
+
+class TestNotes:
+    """What the owner of a picture is told."""
+
+    def notes(self, tmp_path: Path, picture: Image.Image, *, chosen: bool = False, **options: object) -> list[str]:
+        picture.save(tmp_path / "a.png", **options)
+        return images.notes(tmp_path / "a.png", 512, size_is_chosen=chosen)
+
+    def test_sizes(self, tmp_path: Path) -> None:
+        assert self.notes(tmp_path, Image.new("RGB", (4000, 3000))) == [
+            "4000×3000 px, scaled down to 512; a larger size keeps more of it"
+        ]
+        assert self.notes(tmp_path, Image.new("RGB", (4000, 3000)), chosen=True) == []
+        assert self.notes(tmp_path, Image.new("RGB", (600, 500))) == []
+        assert self.notes(tmp_path, Image.new("RGB", (100, 300))) == ["only 100×300 px, enlarged to 512"]
+
+    def test_what_is_left_out_or_changed(self, tmp_path: Path) -> None:
+        frames = [Image.new("RGB", (512, 512), colour) for colour in (RED, GREEN, BLUE)]
+        assert self.notes(tmp_path, frames[0], save_all=True, append_images=frames[1:]) == [
+            "the first of its 3 pictures is used"
+        ]
+        assert read_pixels(tmp_path / "a.png")[0][0] == RED
+        assert self.notes(tmp_path, Image.new("RGBA", (512, 512))) == ["what is transparent is laid on white"]
+        assert self.notes(tmp_path, frames[0], icc_profile=icc.p3()) == [
+            "its colours are converted from P3 of a test to sRGB"
+        ]
+        assert self.notes(tmp_path, frames[0], icc_profile=icc.p3()[:300]) == [
+            "its colour profile is damaged and left out"
+        ]
+        srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+        assert self.notes(tmp_path, frames[0], icc_profile=srgb) == []
 
 
 @pytest.mark.parametrize(
@@ -134,6 +232,9 @@ def test_exif_rotation_is_applied(tmp_path: Path, orientation: int, top_left: st
     assert upright.getpixel((0, 0)) == colours[top_left]
 
 
+EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 64 64\n%%EndComments\nshowpage\n"
+
+
 def cut_off(path: Path) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
     Image.fromarray(noise).save(path)
@@ -144,12 +245,17 @@ def cut_off(path: Path) -> None:
     ("make", "message"),
     [
         (lambda path: None, "no such picture; check the name, or put the file there"),
-        (lambda path: path.mkdir(), "no such picture; check the name, or put the file there"),
+        (lambda path: path.mkdir(), "a folder; name a picture in it"),
+        (os.mkfifo, "a pipe, not a file; save the picture to a file first"),
+        (lambda path: path.symlink_to("/dev/zero"), "a device, not a file; save the picture to a file first"),
+        (lambda path: path.symlink_to(path), "a symbolic link that leads to itself; name the picture"),
+        (lambda path: path.symlink_to("nowhere"), "no such picture; check the name, or put the file there"),
+        (lambda path: path.write_bytes(EPS), "EPS is a program, not a picture; save it as PNG first"),
         (lambda path: path.touch(), "the file is empty; copy it again"),
         (lambda path: path.write_text("<svg/>"), "not a picture that can be read; use JPEG, PNG, WebP or TIFF"),
         (cut_off, "damaged or cut off .*; copy it again"),
     ],
-    ids=["missing", "a folder", "empty", "text", "cut off"],
+    ids=["missing", "a folder", "a pipe", "a device", "a loop", "a broken link", "EPS", "empty", "text", "cut off"],
 )
 @pytest.mark.parametrize("suffix", ["jpg", "png", "webp"])
 def test_what_cannot_be_read_is_told_in_one_line(

@@ -28,6 +28,13 @@ def test_a_field_that_is_added_later_keeps_the_digests() -> None:
     assert Later(**fields, momentum=0.6).digest != JOB.digest
 
 
+def test_digests_are_those_of_the_first_jobs_that_were_stored() -> None:
+    """A field that changes them would have everything computed again."""
+    job = Job(task="transfer", size=192, iterations=40, content="egeskov", style="great_wave",
+              content_layers=("conv4_2",), style_layers=("conv1_1", "conv1_2"), seed=1)  # fmt: skip
+    assert job.digest == "d05a538582724cf605050000205dfa6ed4e29dfae4903e1bd013765d729871e0"
+
+
 def test_equal_jobs_have_equal_digests_and_others_have_not() -> None:
     assert dataclasses.replace(JOB, tv_weight=0.0).digest == JOB.digest
     assert dataclasses.replace(JOB, seed=4).digest != JOB.digest

@@ -1,6 +1,7 @@
 """Layers by name and by number."""
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -12,8 +13,11 @@ from nst.engine.layers import (
     layer_number,
     multiplications,
     parse_layers,
+    receptive_field,
     window,
 )
+from nst.engine.vgg import Encoder
+from nst.engine.weights import VGGWeights
 from nst.errors import ParamsError
 
 
@@ -109,6 +113,33 @@ def test_multiplications_by_hand_and_of_the_whole_network() -> None:
     # He et al. (2015), figure 3, give VGG-19's as 19.6 billion at 224 px, with its three fully connected layers.
     connected = 7 * 7 * 512 * 4096 + 4096 * 4096 + 4096 * 1000
     assert multiplications("conv5_4") * 224**2 + connected == pytest.approx(19.6e9, abs=0.05e9)
+
+
+@pytest.mark.parametrize(
+    ("layer", "field"),
+    [
+        ("conv1_1", 3), ("conv1_2", 5), ("conv2_1", 10), ("conv2_2", 14), ("conv3_1", 24), ("conv3_4", 48),
+        ("conv4_1", 68), ("conv4_4", 116), ("conv5_1", 156), ("conv5_2", 188), ("conv5_3", 220), ("conv5_4", 252),
+    ],
+)  # fmt: skip
+def test_receptive_fields_by_hand(layer: str, field: int) -> None:
+    """3; +2; pooling +1, then +2·2; +2·2; pooling +2, then +2·4, …; at 192 px conv5_3 sees more than the picture."""
+    assert receptive_field(layer) == field
+
+
+@pytest.mark.parametrize("layer", ["conv1_1", "conv1_2", "conv2_1", "conv3_1", "conv4_4", "conv5_3"])
+def test_receptive_fields_are_what_changes_an_activation(layer: str, weights: VGGWeights) -> None:
+    """In the real network; with average pooling, as the gradient of a maximum reaches one of four only."""
+    field = receptive_field(layer)
+    size = 2 * (field + 32)
+    noise = torch.rand(1, 3, size, size, generator=torch.Generator().manual_seed(0), requires_grad=True)
+    activations = Encoder(weights, layer, pooling="average")(noise, [layer])[layer]
+    middle = activations.shape[-1] // 2
+    (gradient,) = torch.autograd.grad(activations[..., middle, middle].sum(), noise)
+    touched = gradient.abs().sum((0, 1)) > 0
+    for side in (0, 1):
+        places = touched.any(side).nonzero()
+        assert places.max() - places.min() + 1 == field
 
 
 def test_the_layers_of_gatys_et_al_have_a_name() -> None:

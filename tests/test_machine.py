@@ -82,7 +82,7 @@ class TestKey:
     given = Inputs(b"content", b"style")
 
     def key(self, **changes: Any) -> str:
-        return key(**{"job": JOB, "inputs": self.given, "machine": HERE, "alone": False, **changes})
+        return key(**{"job": JOB, "inputs": self.given, "machine": HERE, **changes})
 
     @pytest.mark.parametrize("field", [field.name for field in dataclasses.fields(Job) if field.name != "weights"])
     def test_changes_with_every_field_of_the_job(self, field: str) -> None:
@@ -107,7 +107,6 @@ class TestKey:
             {"inputs": Inputs(b"content", b"another")},
             {"inputs": Inputs(b"style", b"content")},
             {"inputs": Inputs(None, b"style")},
-            {"alone": True},
             {"threads": 2},
             *({"machine": dataclasses.replace(HERE, **{field.name: "other"})} for field in dataclasses.fields(Machine)),
         ],
@@ -150,7 +149,7 @@ class TestKey:
             from nst.engine.jobs import Job
             from nst.engine.machine import Machine, key
             job = Job.from_dict({JOB.to_dict()})
-            print(key(job, inputs(job, Path({str(DATA)!r})), {HERE!r}, alone=False))
+            print(key(job, inputs(job, Path({str(DATA)!r})), {HERE!r}))
             assert "torch" not in sys.modules
         """
         done = subprocess.run(
@@ -171,7 +170,7 @@ class TestEngineDigest:
         path = copy / "losses.py"
         text = path.read_text(encoding="utf-8")
         for old, new in (
-            ('"""The three losses', '"""Another text'),  # a module
+            ('"""Losses as plain', '"""Another text'),  # a module
             ("    # Row by row first", "    # Another comment"),
             ('    """Σ v² of each picture', '    """'),  # a function
             ("\n\n\ndef", "\n\ndef"),
@@ -192,12 +191,14 @@ class TestEngineDigest:
         path.write_text(text.replace("1, 2", "2, 1", 1), encoding="utf-8")
         assert engine_digest(copy) != engine_digest()
 
-    @pytest.mark.parametrize("change", ["new", "renamed", "gone"])
+    @pytest.mark.parametrize("change", ["new", "renamed", "gone", "deeper"])
     def test_every_module_counts(self, copy: Path, change: str) -> None:
         if change == "new":
             (copy / "added.py").write_text("X = 1\n")
         elif change == "renamed":
             (copy / "losses.py").rename(copy / "gains.py")
-        else:
+        elif change == "gone":
             (copy / "losses.py").unlink()
+        else:
+            (copy / "style_losses" / "gram.py").unlink()
         assert engine_digest(copy) != engine_digest()

@@ -51,6 +51,8 @@ def test_what_needs_more() -> None:
     assert memory.estimate(job, 512, 512, "float32") > least
     assert memory.estimate(make_job(optimizer="lbfgs"), 512, 512, "bfloat16") > least
     assert memory.estimate(make_job(init="adain"), 512, 512, "bfloat16") > least
+    assert memory.estimate(make_job(style_loss="sliced_wasserstein"), 512, 512, "bfloat16") > least
+    assert memory.estimate(make_job(size=512, style_scale=4.0), 512, 512, "bfloat16") > least
 
 
 def test_the_size_that_is_named_fits_and_the_next_does_not() -> None:
@@ -58,11 +60,11 @@ def test_the_size_that_is_named_fits_and_the_next_does_not() -> None:
     with pytest.raises(CapacityError) as caught:
         memory.check(make_job(size=4096), 3072, 4096, "bfloat16", free)
     assert str(caught.value) == (
-        "a transfer at 4096 px needs about 21.5 GB of memory and 4.0 GB are free: use --size 1600 or less"
+        "a transfer at 4096 px needs about 24.9 GB of memory and 4.0 GB are free: a size of 1472 or less fits"
     )
-    memory.check(make_job(size=1600), 1200, 1600, "bfloat16", free)
-    with pytest.raises(CapacityError, match="--size 1600"):
-        memory.check(make_job(size=1632), 1224, 1632, "bfloat16", free)
+    memory.check(make_job(size=1472), 1104, 1472, "bfloat16", free)
+    with pytest.raises(CapacityError, match="a size of 1472"):
+        memory.check(make_job(size=1504), 1128, 1504, "bfloat16", free)
 
 
 def test_where_no_size_fits_none_is_named() -> None:
@@ -76,12 +78,12 @@ def test_the_command_says_it_before_it_starts(
     monkeypatch.setattr(memory, "available", lambda: 1e9)
     pictures = [str(data / "content" / "egeskov.jpg"), str(data / "style" / "great_wave.jpg")]
     code = cli.main(
-        ["transfer", *pictures, "-o", str(tmp_path / "out.png"), "--size", "2048", "--precision", "float32"]
+        ["transfer", *pictures, "-o", str(tmp_path / "out.png"), "--size", "2048", "--precision", "float32", "-q"]
     )
     assert code == 2
     said = capsys.readouterr().err
     assert said.startswith("error: a transfer at 2048 px needs about ")
-    assert said.endswith(" GB of memory and 1.0 GB are free: use --size 256 or less\n")
+    assert said.endswith(" GB of memory and 1.0 GB are free: a size of 256 or less fits\n")
     assert not (tmp_path / "out.png").exists()
 
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from nst.engine import metrics
 from nst.engine.images import to_png
+from nst.engine.layers import LAYERS
 from nst.engine.losses import gram_matrix
 from nst.engine.run import decode
 from nst.engine.style_metrics import colour_distance
@@ -105,18 +106,30 @@ class TestDistances:
         parts = []
         with torch.no_grad():
             features, targets = reference(x), reference(s)
-        for layer in ("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1"):
+        for layer in LAYERS:
             gx, gs = (
                 torch.einsum("ihw,jhw->ij", f[layer][0], f[layer][0]) / f[layer][0, 0].numel()
                 for f in (features, targets)
             )
             parts.append(((gx - gs).square().sum() / gs.square().sum()).item())
-        assert metrics.style_distance(x, s, "normalised") == pytest.approx(np.mean(parts), rel=1e-4)
+        mean = np.exp(np.mean(np.log(parts)))
+        assert metrics.style_distance(x, s, "normalised") == pytest.approx(mean, rel=1e-3)
 
-    def test_from_a_picture_to_itself_they_are_0(self) -> None:
+    def test_no_layer_rules_the_mean_of_gram_errors(self) -> None:
+        errors = [0.007, 0.008, 0.033, 0.27, 5.12]
+        assert metrics.mean_error(errors) == pytest.approx(np.prod(errors) ** 0.2)
+        for index in range(5):  # whichever halves, the mean falls by the same share
+            halved = [error / 2 if i == index else error for i, error in enumerate(errors)]
+            assert metrics.mean_error(halved) == pytest.approx(metrics.mean_error(errors) * 0.5**0.2)
+
+    def test_a_layer_that_fits_by_chance_does_not_make_the_mean_vanish(self) -> None:
+        fits = [0.1] * 15 + [0.0]
+        assert metrics.mean_error(fits) == pytest.approx(0.1 ** (15 / 16) * metrics.SMALLEST_ERROR ** (1 / 16))
+
+    def test_from_a_picture_to_itself_they_are_least(self) -> None:
         x = picture("content", "chelsea")
         assert metrics.content_distance(x, x, "normalised") == 0
-        assert metrics.style_distance(x, x, "normalised") == 0
+        assert metrics.style_distance(x, x, "normalised") == pytest.approx(metrics.SMALLEST_ERROR)
 
     def test_they_order_pictures_as_one_would(self) -> None:
         cat, wave = picture("content", "chelsea", 96), picture("style", "great_wave", 96)
@@ -173,13 +186,25 @@ class TestDistancesInOnePass:
             found = metrics.distances(x, to_png(content), to_png(style), "normalised")
             assert found.content == metrics.content_distance(x, c, "normalised")
             assert found.style == metrics.style_distance(x, s, "normalised")
+            assert found.gram_errors is not None
+            assert found.style == metrics.mean_error(found.gram_errors)
             assert found.colour == colour_distance(x, s)
 
-    def test_from_a_picture_to_itself_all_are_0(self) -> None:
+    def test_from_a_picture_to_itself_all_are_least(self) -> None:
         made = decode(noise(1, 48, 64))
         found = metrics.distances(metrics.as_tensor(made), to_png(made), to_png(made), "normalised")
-        assert found == metrics.Distances(content=0, style=0, sliced_wasserstein=0, colour=0)
+        least = pytest.approx(metrics.SMALLEST_ERROR)
+        assert found == metrics.Distances(
+            content=0,
+            style=least,
+            gram_errors=(0.0,) * 16,
+            sliced_wasserstein=0,
+            colour=0,
+            cfsd=0,
+            st_lpips=0,
+            arrangement=None,
+        )
 
     def test_nothing_to_compare_with(self) -> None:
         found = metrics.distances(noise(1, 48, 64), None, None, "normalised")
-        assert found == metrics.Distances(content=None, style=None, sliced_wasserstein=None, colour=None)
+        assert set(vars(found).values()) == {None}

@@ -9,13 +9,14 @@ import torch
 from engine_support import finished, make_job, picture, pixels
 from torch import Tensor
 
-from nst.engine import init
+from nst.engine import adain, init
 from nst.engine.jobs import Init, Optimizer
 from nst.engine.losses import content_loss, gram_distance, gram_matrix
-from nst.engine.optimize import PATIENCE, Objective, Outcome, State, minimize
+from nst.engine.optimize import PATIENCE, SETTLING, Objective, Outcome, State, _Schedule, minimize
 from nst.engine.parametrize import Fourier, Parametrization, Pixels, Sigmoid
 from nst.engine.vgg import Encoder
-from nst.engine.weights import VGGWeights, adain_decoder
+from nst.engine.weights import VGGWeights
+from nst.errors import DivergedError
 
 NOISE = torch.rand(1, 3, 3, 3, generator=torch.Generator().manual_seed(0))
 TARGET = torch.nn.functional.interpolate(0.8 * NOISE[:, :1] + 0.2 * NOISE, (8, 10), mode="bicubic").clamp(0.05, 0.95)
@@ -67,6 +68,13 @@ class TestKnownProblem:
         assert found.losses[-1] < found.losses[0]
         assert found.picture[goal > 1.5].mean() > 0.8
         assert found.picture[goal < -0.5].mean() < 0.2
+
+    @pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
+    def test_ends_where_its_loss_is_low_enough(self, optimizer: Optimizer) -> None:
+        options: dict[str, Any] = {"iterations": 20, "optimizer": optimizer}
+        whole = minimize_one(distance, GREY, Sigmoid(), **options).losses
+        wanted = whole[4] * 1.0001
+        assert minimize_one(distance, GREY, Sigmoid(), stop_loss=wanted, **options).losses == whole[:5]
 
     def test_the_first_step_of_adam_is_the_learning_rate(self) -> None:
         """Kingma & Ba (2015), algorithm 1: m/√v is the sign of the gradient at first."""
@@ -150,9 +158,33 @@ class TestKnownProblem:
         assert PATIENCE < len(run(0.3)) < len(run(0.05)) < len(whole)
         for tolerance in (0.3, 0.05):
             short = run(tolerance)
-            assert short == whole[: len(short)]
-            assert fell(short) < tolerance
-            assert len(short) == PATIENCE + 1 or fell(short[:-1]) >= tolerance
+            level = short if optimizer == "lbfgs" else short[:-SETTLING]
+            assert level == whole[: len(level)]
+            assert fell(level) < tolerance
+            assert len(level) == PATIENCE + 1 or fell(level[:-1]) >= tolerance
+
+    def test_the_rate_falls_to_0_before_the_end(self) -> None:
+        """Whether that is the end of a whole run, or where the loss was level; near the end nothing changes."""
+        whole, settling, late = (_Schedule(0.1, 100) for _ in range(3))
+        settling.settle(30)
+        settling.settle(35)  # on the way down it is level too
+        late.settle(100 - SETTLING)
+        assert (whole.last, settling.last, late.last) == (100, 30 + SETTLING, 100)
+        rates = [schedule.rate(step) for schedule in (whole, late) for step in (1, 51, 100)]
+        assert rates == pytest.approx(2 * [0.1, 0.05, 0.001])
+        down = [settling.rate(step) for step in range(31, 31 + SETTLING)]
+        assert down == pytest.approx([0.07 * (1 - i / SETTLING) for i in range(SETTLING)])
+
+    @pytest.mark.parametrize("start", ["noise", "content"])
+    def test_a_run_that_ends_early_ends_nearly_as_low(self, start: Init) -> None:
+        layers = {"content_layers": ("conv4_2",), "style_layers": ("conv1_1", "conv2_1", "conv3_1")}
+        whole, early = (finished(make_job(init=start, iterations=200, tolerance=t, **layers)) for t in (0, 0.01))
+        used = len(early.losses)
+        assert used < 130
+        assert early.quality.final_loss < 1.15 * whole.quality.final_loss
+        assert early.quality.final_loss < early.losses[used - SETTLING]
+        as_many = finished(make_job(init=start, iterations=used, **layers))
+        assert early.quality.final_loss < 1.02 * as_many.quality.final_loss
 
     def test_a_start_outside_the_gamut_is_brought_in(self) -> None:
         seen: list[Tensor] = []
@@ -233,13 +265,12 @@ def in_gamut(pictures: Tensor) -> None:
 
 
 @pytest.fixture(scope="module")
-def starts(weights: VGGWeights, data: object) -> dict[Init, Tensor]:
+def starts(data: object) -> dict[Init, Tensor]:
     content, style = picture("content", "egeskov"), picture("style", "great_wave")
-    reflecting = Encoder(weights, init.ADAIN_LAYER, padding="reflect")
     return {
         "content": content,
         "noise": init.noise("uniform", content.shape[-2], content.shape[-1], 0),
-        "adain": init.adain(content, style, reflecting, adain_decoder()),
+        "adain": adain.load(torch.float32, torch.device("cpu"))(content, style),
     }
 
 
@@ -287,3 +318,55 @@ def test_both_precisions_reach_the_same_loss(optimizer: str, parametrization: st
     assert rough.environment.precision == "bfloat16"
     assert rough.losses[-1] == pytest.approx(exact.losses[-1], rel=0.05 if optimizer == "adam" else 0.1)
     assert pixels(rough.png).shape == pixels(exact.png).shape
+
+
+class TestNumbersThatAreNone:
+    """An optimisation that leaves the numbers ends with an error, not with a picture."""
+
+    @pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
+    def test_a_loss(self, optimizer: Any) -> None:
+        def falling(pictures: Tensor, numbers: Sequence[int]) -> Tensor:
+            return (pictures - 0.9).log().sum((1, 2, 3))
+
+        start = torch.full((1, 3, 4, 4), 0.8)
+        with pytest.raises(DivergedError, match="after 0 iterations the loss is nan; lower learning_rate or"):
+            minimize(falling, start, Pixels() if optimizer == "adam" else Sigmoid(), iterations=5, optimizer=optimizer)
+
+    def test_a_gradient_in_the_last_iteration(self) -> None:
+        def steep(pictures: Tensor, numbers: Sequence[int]) -> Tensor:
+            return pictures.sqrt().sum((1, 2, 3))  # finite, and its slope at 0 is not
+
+        with pytest.raises(DivergedError, match="after 1 iterations the picture is not finite; lower learning_rate"):
+            minimize(steep, torch.zeros(1, 3, 4, 4), Pixels(), iterations=1)
+
+
+class TestStopping:
+    """A callback may end a picture early."""
+
+    @pytest.mark.parametrize(("optimizer", "parametrization"), PAIRS)
+    def test_it_ends_there_with_the_picture_as_it_was(
+        self, optimizer: Optimizer, parametrization: Parametrization
+    ) -> None:
+        seen: list[Tensor] = []
+
+        def stop_after_three(state: State) -> bool:
+            seen.append(state.picture())
+            return state.iteration == 3
+
+        outcome = minimize_one(
+            distance, GREY, parametrization, iterations=50, optimizer=optimizer, on_iteration=stop_after_three
+        )
+        assert (len(seen), len(outcome.losses)) == (3, 3)
+        assert torch.equal(outcome.picture, seen[-1])
+
+    def test_the_others_of_its_batch_go_on(self) -> None:
+        starts = torch.cat([GREY, GREY])
+        first, second = minimize(
+            distance,
+            starts,
+            Pixels(),
+            iterations=9,
+            on_iteration=lambda state: state.number == 0 and state.iteration == 4,
+        )
+        assert (len(first.losses), len(second.losses)) == (4, 9)
+        assert torch.equal(second.picture, minimize_one(distance, GREY, Pixels(), iterations=9).picture)

@@ -83,7 +83,7 @@ class TestRepository:
         assert set(VALUES) == {*Settings.model_fields, *STUDIES}
 
     def test_the_defaults_of_single_options_are_its_own(self) -> None:
-        assert params.settings().model_dump() == {name: VALUES[name] for name in Settings.model_fields}
+        assert params.settings().model_dump(mode="json") == {name: VALUES[name] for name in Settings.model_fields}
 
     def test_pictures_exist(self, data: Path) -> None:
         section = params.load(ROOT / "params.yaml").gallery
@@ -153,6 +153,15 @@ BAD_VALUES = [
     ("content_weight", float("nan"), "finite number"),
     ("style_weight", float("inf"), "finite number"),
     ("tv_weight", "a little", "valid number"),
+    ("tv_weight", 1e300, "less than or equal to 1000000"),
+    ("style_weight", 1e-45, "a weight is 0, or from 1e-06 to 1e\\+06"),
+    ("style_layer_weights", 1, "valid tuple"),
+    ("style_layer_weights.1", [1, -1], "greater than or equal to 0"),
+    ("style_layer_weights.1", [1, "a"], "valid number"),
+    ("content_layer_weights", "a,b", "no list of numbers"),
+    ("style_loss", "grams", "'gram', 'sliced_wasserstein' or 'moments'"),
+    ("style_scale", 0, "greater than 0"),
+    ("style_scale", 9, "less than or equal to 8"),
     ("weights", 19, "valid string"),
     ("transfer.content_layers", "1-17", "no layer 17: layers are 1 … 16; the nearest is 16"),
     ("transfer.content_layers", "conv9_1", "no layer 'conv9_1'.*the nearest is conv5_1"),
@@ -168,10 +177,10 @@ BAD_VALUES = [
     ("transfer.seed", 2**63, "less than"),
     ("transfer.content", "", "at least 1 character"),
     ("synthesis.windows", ["1-5", [1, 2, 3, 4, 5]], "given twice"),
-    ("synthesis.compare_styles", ["great_wave"], "at least 2 items"),
-    ("reconstruction.compare_seeds", [0, 0], "0 is given twice"),
-    ("reconstruction.compare_seeds.1", [0, True], "valid integer"),
-    ("reconstruction.compare_contents", ["chelsea", "chelsea"], "'chelsea' is given twice"),
+    ("synthesis.styles", ["great_wave"], "at least 2 items"),
+    ("reconstruction.seeds", [0, 0], "0 is given twice"),
+    ("reconstruction.seeds.1", [0, True], "valid integer"),
+    ("reconstruction.contents", ["chelsea", "chelsea"], "'chelsea' is given twice"),
     ("reconstruction.min_ssim", 1.5, "less than or equal to 1"),
     ("initialization.pairs.0", ["ab"], "valid tuple"),
     ("initialization.pairs.0", [["a", "b", "c"]], "at most 2 items"),

@@ -2,6 +2,7 @@
 
 import ast
 import os
+import shutil
 import signal
 import sys
 import time
@@ -23,7 +24,6 @@ from flows_support import (
 )
 
 from nst.params import STUDIES, Settings
-from nst.studies import tables
 
 # The environment these tests run in stands for the one that `make` would build.
 MAKE = ["make", "--old-file=.venv/.installed", "repro"]
@@ -43,7 +43,7 @@ def test_repro_from_nothing_to_the_report(checkout: Checkout) -> None:
     # Killed in the first study by `kill -9` of make itself …
     process = checkout.start(MAKE)
     with killed_at_the_end(process):
-        assert wait_for(lambda: len(checkout.finished()) > 1, seconds=120)
+        assert wait_for(lambda: len(checkout.finished()) > 1, seconds=250)
         members = family(process.pid)
         assert len(members) > 5
         os.kill(process.pid, signal.SIGKILL)
@@ -57,9 +57,7 @@ def test_repro_from_nothing_to_the_report(checkout: Checkout) -> None:
     assert kept.items() <= checkout.finished().items()
     reports = checkout.path / "reports"
     for study in STUDIES:
-        assert {"figures", "images", "quality.csv", "timing.csv", "metrics.json", "headline.json"} <= {
-            path.name for path in (reports / study).iterdir()
-        }
+        assert {"figures", "images", "tables", "headline.json"} <= {path.name for path in (reports / study).iterdir()}
     assert (reports / "index.html").exists()
     assert (reports / "README.md").exists()
 
@@ -72,6 +70,14 @@ def test_repro_from_nothing_to_the_report(checkout: Checkout) -> None:
         assert time.monotonic() - began < 10  # 2 s on an idle machine
     assert checkout.finished() == finished
 
+    # Of the finished jobs, those that nothing wants can be removed.
+    old = checkout.cache / f"{'0' * 64}.json"
+    shutil.copy(next(checkout.cache.glob("*.json")), old)
+    output = checkout.run(sys.executable, "-m", "flows.store", "--prune")
+    assert f"{len(finished) + 1} finished jobs" in output
+    assert "removed 1 of them" in output
+    assert checkout.finished() == finished
+
     # One changed style window costs its own cells: two content layers, so two jobs.
     set_params(checkout, {"transfer": {"style_windows": ["1-2", "2-4"]}})
     output = checkout.run("dvc", "repro", "transfer")
@@ -82,30 +88,50 @@ def test_repro_from_nothing_to_the_report(checkout: Checkout) -> None:
 
     # What git is given: everything but the single pictures and the page, which DVC keeps.
     taken = checkout.run("git", "ls-files", "--cached", "--others", "--exclude-standard", "reports").splitlines()
-    assert "reports/transfer/quality.csv" in taken
+    assert "reports/transfer/tables/quality.csv" in taken
     assert not [name for name in taken if "/images/" in name]
     assert "reports/index.html" not in taken
 
 
 @pytest.mark.timeout(300)
 def test_the_gallery_runs_again_for_another_choice_and_for_nothing_else_of_the_grid(checkout: Checkout) -> None:
+    # The classic layers alone are the choice, whatever else changes.
+    set_params(checkout, {"transfer": {"content_layers": ["conv4_2"], "style_windows": ["classic"]}})
     checkout.run("dvc", "repro", "gallery")
-    transfer, finished = checkout.path / "reports" / "transfer", checkout.finished()
-    before, (layer, layers) = tables.read_metrics(transfer), tables.read_recommended(transfer)
-
-    # Of the whole grid the recommended cell is left: it is the choice once more, all else of the study is another.
-    set_params(checkout, {"transfer": {"content_layers": [layer], "style_windows": [layers]}})
+    transfer = checkout.path / "reports" / "transfer"
+    before = (transfer / "headline.json").read_text()
+    set_params(checkout, {"transfer": {"style_weight": 3}})
     output = checkout.run("dvc", "repro", "gallery")
     assert "Running stage 'transfer'" in output
     assert "Running stage 'gallery'" not in output
-    assert tables.read_metrics(transfer) != before
+    assert (transfer / "headline.json").read_text() != before
 
-    # The other layer is left, which is then the choice.
-    (other,) = {"conv1_2", "conv2_2"} - {layer}
-    set_params(checkout, {"transfer": {"content_layers": [other]}})
+    # With another cell in the grid there are other finalists.
+    set_params(checkout, {"transfer": {"style_windows": ["1-2"]}})
     checkout.run("dvc", "repro", "transfer")
     assert "Running stage 'gallery'" in checkout.run("dvc", "repro", "--dry", "gallery")
-    assert checkout.finished() == finished
+
+
+@pytest.mark.cluster
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("queued", [False, True])
+def test_experiments_in_copies_use_the_finished_jobs(tmp_path: Path, queued: bool) -> None:
+    made = make_checkout(tmp_path)
+    set_params(made, TINY)
+    made.run("git", "add", "-A")
+    made.run("git", "-c", "user.name=test", "-c", "user.email=test@localhost", "commit", "-q", "-m", "tiny")
+    made.run("dvc", "repro", "transfer")
+    finished, params = made.finished(), (made.path / "params.yaml").read_bytes()
+    change = ["-S", 'transfer.style_windows=["1-2","2-4"]', "transfer"]
+    if queued:
+        made.run("dvc", "exp", "run", "--queue", *change)
+        made.run("dvc", "exp", "run", "--run-all", timeout=400)
+    else:
+        made.run("dvc", "exp", "run", "--temp", *change, timeout=400)
+    assert finished.items() <= made.finished().items()
+    assert len(made.finished()) == len(finished) + 2  # the new window's own cells
+    assert (made.path / "params.yaml").read_bytes() == params
+    assert "2-4" in made.run("dvc", "exp", "show", "--csv")
 
 
 def imported(path: Path) -> set[str]:

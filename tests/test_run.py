@@ -21,6 +21,7 @@ from nst.engine import images, init, losses, metrics, onednn, targets, weights
 from nst.engine import run as module
 from nst.engine.inputs import inputs
 from nst.engine.jobs import Pooling
+from nst.engine.layers import LAYERS
 from nst.engine.machine import machine
 from nst.engine.metrics import as_tensor
 from nst.engine.optimize import State
@@ -55,7 +56,7 @@ def elsewhere(data: Path) -> Elsewhere:
         torch.manual_seed(99)
         job = Job.from_dict(json.loads(sys.argv[1]))
         given = inputs(job, Path(sys.argv[2]))
-        print(key(job, given, machine(), alone=False), flush=True)
+        print(key(job, given, machine()), flush=True)
         pictures = {run_job(job, given, threads=1, pixel_metrics=False).png for _ in range(5)}
         print(*(png.hex() for png in pictures))
     """
@@ -99,7 +100,7 @@ class TestSameBytes:
 
     def test_with_a_warm_up_and_a_callback(self) -> None:
         seen: list[State] = []
-        watched = run(JOB, warm_up=True, on_iteration=seen.append)
+        watched = run(dataclasses.replace(JOB, timed=True), on_iteration=seen.append)
         assert watched.png == run(JOB).png
         assert [state.iteration for state in seen] == [1, 2, 3, 4]
 
@@ -107,7 +108,7 @@ class TestSameBytes:
         steps: list[int] = []
         minimize = module.minimize
         monkeypatch.setattr(module, "minimize", lambda *a, **k: steps.append(k["iterations"]) or minimize(*a, **k))
-        run(JOB, warm_up=True)
+        run(dataclasses.replace(JOB, timed=True))
         assert steps == [2, 4]
 
     def test_the_seed_changes_a_noise_start_and_no_other(self) -> None:
@@ -184,7 +185,7 @@ class TestResult:
         )
         quality = result.quality
         assert (quality.psnr is None) == (quality.content_distance is None) == (content is None)
-        assert (quality.style_distance is None) == (style is None)
+        assert (quality.style_distance is None) == (quality.own_style_distance is None) == (style is None)
         assert (quality.sliced_wasserstein is None) == (quality.colour_distance is None) == (style is None)
         if content is not None:
             assert quality.content_distance == pytest.approx(
@@ -194,6 +195,9 @@ class TestResult:
             assert quality.ssim == pytest.approx(metrics.ssim(saved, content), abs=1e-4)
         if style is not None:
             assert quality.style_distance == pytest.approx(metrics.style_distance(saved, style, "normalised"), rel=1e-4)
+            assert quality.gram_errors is not None
+            own = [quality.gram_errors[LAYERS.index(name)] for name in result.job.style_layers]
+            assert quality.own_style_distance == pytest.approx(np.prod(own) ** (1 / len(own)))
             assert quality.colour_distance == pytest.approx(colour_distance(saved, style))
             assert quality.sliced_wasserstein is not None
             assert quality.sliced_wasserstein > 0
@@ -262,11 +266,11 @@ class TestResult:
     def test_falling_back_to_plain_kernels_is_seen(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Where torch lacks the fused kernels there is a warning, and every result says so."""
 
-        def missing(_kernel: object) -> None:
+        def missing(_kernel: object, *, padding: int) -> None:
             raise RuntimeError("no such operation\nat some line of C++")
 
         expected = finished(JOB)
-        monkeypatch.setattr(onednn, "_reordered", missing)
+        monkeypatch.setattr(onednn, "reordered", missing)
         monkeypatch.setattr(onednn, "available", onednn.available.__wrapped__)
         targets.encoder.cache_clear()
         with pytest.warns(UserWarning, match=r"fused kernels cannot be used \(no such operation\)"):

@@ -102,13 +102,14 @@ def begin(api: httpx.Client, **parameters: Any) -> str:
 def test_a_run_when_asked(checkout: Checkout, api: httpx.Client) -> None:
     state = ended(api, begin(api, stages=["transfer"]))
     assert state["type"] == "COMPLETED", state["message"]
-    assert (checkout.path / "reports" / "transfer" / "quality.csv").exists()
+    assert (checkout.path / "reports" / "transfer" / "tables" / "quality.csv").exists()
     # Each job is there under its title, the study has left its artifact, and the log says where jobs ran.
     names = [task["name"] for task in api.post("/task_runs/filter", json={}).json()]
     assert "transfer · egeskov × great_wave · conv1_2 | 1-2 · from noise 0" in names
     (artifact,) = api.post("/artifacts/filter", json={}).json()
     assert artifact["key"] == "study-transfer"
     assert "reports/index.html" in artifact["data"]
+    assert {"fetch the pictures", "transfer"} <= set(names)  # the steps of the run itself
     logs = [log["message"] for log in api.post("/logs/filter", json={}).json()]
     assert [line for line in logs if "from noise 0: " in line and "worker" in line and "cpu" in line], logs
 
@@ -165,6 +166,12 @@ def test_a_run_by_the_clock(checkout: Checkout, api: httpx.Client) -> None:
         api.delete(f"/deployments/{deployment(api)}/schedules/{made[0]['id']}")
 
 
+def test_runs_have_names_of_their_own(api: httpx.Client) -> None:
+    names = [run["name"] for run in runs(api)]
+    assert len(names) == len(set(names)) > 1
+    assert any(name.startswith("transfer, transfer.iterations=3 · ") for name in names), names
+
+
 def test_strangers_and_web_pages_may_not_use_the_api(api: httpx.Client) -> None:
     """Who may call it may deploy code that runs as this user."""
     url = str(api.base_url)
@@ -200,6 +207,29 @@ def test_another_run_waits(checkout: Checkout) -> None:
     assert output.endswith("second\n")
     assert time.monotonic() - began > 3
     assert first.wait() == 0
+
+
+def test_a_run_that_was_stopped_with_the_server_blocks_no_later_one(tmp_path: Path) -> None:
+    made = make_checkout(tmp_path)
+    set_params(made, {**TINY, "iterations": 20000})
+    for stages, then in ((["synthesis"], "CRASHED"), (["transfer"], "COMPLETED")):
+        page, password = started(made)
+        user, secret = password.split(":")
+        with httpx.Client(base_url=f"{page}/api", auth=(user, secret)) as client:
+            run = begin(client, stages=stages)
+            if then == "CRASHED":
+                assert wait_for(lambda: state(client, run)["type"] == "RUNNING", 100)  # noqa: B023
+                first = run
+            else:
+                assert state(client, first)["type"] == "CRASHED"
+                assert ended(client, run)["type"] == then
+        made.run(*SERVE, "stop")
+
+
+def state(api: httpx.Client, run: str) -> dict[str, Any]:
+    """Of a run."""
+    found: dict[str, Any] = api.get(f"/flow_runs/{run}").raise_for_status().json()["state"]
+    return found
 
 
 def test_nothing_is_left_when_the_holder_is_killed(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 from engine_support import make_job
 from flows_support import make_result
+from fsspec.implementations.local import LocalFileSystem
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
@@ -82,11 +83,11 @@ class TestFolder:
         store = Store(str(tmp_path))
         store.save(KEY, make_result(make_job()))
 
-        def fail(_path: Path) -> bytes:
+        def fail(*_: object, **__: object) -> bytes:
             raise OSError(code, os.strerror(code))
 
         with monkeypatch.context() as patch:
-            patch.setattr(Path, "read_bytes", fail)
+            patch.setattr(LocalFileSystem, "_open", fail)
             with pytest.raises(StoreError, match=os.strerror(code)):
                 store.load(KEY, make_job())
         assert store.load(KEY, make_job()) == make_result(make_job())
@@ -112,6 +113,13 @@ class TestFolder:
         Store(str(tmp_path))
         assert {path.name for path in tmp_path.iterdir()} == {f"{KEY}.json", new.name, other.name}
 
+    def test_says_before_any_job_that_it_cannot_be_written(self, tmp_path: Path) -> None:
+        (tmp_path / "file").touch()
+        with pytest.raises(StoreError, match=r"^NST_CACHE = '.*/file/jobs' cannot be written: Not a directory$"):
+            Store(str(tmp_path / "file" / "jobs")).try_writing()
+        Store(str(tmp_path / "new")).try_writing()
+        assert list((tmp_path / "new").iterdir()) == []
+
 
 class TestUrl:
     """The same by URL; `memory` is fsspec's own file system."""
@@ -121,9 +129,20 @@ class TestUrl:
         assert store.load(KEY, job) is None
         store.save(KEY, make_result(job))
         assert store.load(KEY, job) == make_result(job)
-        store._remote.pipe_file(f"memory://studies/jobs/{KEY}.json", b"{")
+        store._files.pipe_file(f"memory://studies/jobs/{KEY}.json", b"{")
         with pytest.raises(ResultError):
             store.load(KEY, job)
+
+    def test_has_a_size_and_can_be_pruned(self, tmp_path: Path) -> None:
+        for place in (str(tmp_path / "jobs"), "memory://studies/sizes"):
+            store = Store(place)
+            assert store.sizes() == {}
+            for key in (KEY, "1" * 64):
+                store.save(key, make_result(make_job()))
+            assert store.sizes().keys() == {KEY, "1" * 64}
+            assert min(store.sizes().values()) > 100
+            store.remove(KEY)
+            assert store.sizes().keys() == {"1" * 64}
 
     def test_names_a_url_that_nothing_can_reach(self) -> None:
         with pytest.raises(StoreError, match=r"^NST_CACHE = 'nonsense://here': "):

@@ -1,17 +1,18 @@
-"""The style metrics that no job optimises: known values, what they do not see, and a second computation."""
+"""The style metrics: known values, what they do not see, and a second computation."""
 
 import numpy as np
 import pytest
 import torch
-from engine_support import ReferenceVGG19, picture
+from engine_support import ReferenceVGG19, finished, make_job, picture
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
 from nst.engine import metrics
-from nst.engine.images import to_png
+from nst.engine.images import from_png, to_png
+from nst.engine.layers import LAYERS
 from nst.engine.run import decode
-from nst.engine.style_metrics import QUANTILES, colour_distance, projected, sliced_wasserstein
+from nst.engine.style_metrics import QUANTILES, arrangement, colour_distance, projected, sliced_wasserstein
 from nst.engine.weights import VGGWeights
 
 SEEDS = st.integers(0, 2**32)
@@ -134,6 +135,78 @@ class TestColourDistance:
         channels = zip(a[0].double().numpy(), b[0].double().numpy(), strict=True)
         expected = np.mean([wasserstein(one.ravel(), other.ravel()) for one, other in channels])
         assert colour_distance(a, b) == pytest.approx(expected, rel=1e-6)
+
+
+class TestArrangement:
+    """Whether a texture is its original again, moved or not."""
+
+    @staticmethod
+    def at(shown: Tensor) -> Tensor:
+        return metrics.activations(shown, [metrics.ARRANGEMENT_LAYER], "normalised")[metrics.ARRANGEMENT_LAYER]
+
+    def test_of_the_same_is_1_and_of_features_moved_in_a_circle(self) -> None:
+        target = features(0)
+        assert arrangement(target, target) == pytest.approx(1)
+        assert arrangement(3 * target.roll((5, 9), (2, 3)) + 7, target) == pytest.approx(1)
+
+    def test_of_unrelated_and_of_blank_features_is_about_0(self) -> None:
+        assert abs(arrangement(features(0, 64), features(1, 64))) < 0.15
+        assert arrangement(torch.zeros(1, 8, 24, 20), features(0)) == 0
+
+    def test_by_its_definition(self) -> None:
+        """Every shift by itself, on features blurred in place, for an odd and an even side."""
+        from scipy.ndimage import gaussian_filter
+
+        blurred = []
+        for each in (features(0, 3, 9, 12), features(1, 3, 9, 12)):
+            centred = (each - each.mean((2, 3), keepdim=True))[0].double().numpy()
+            blurred.append(np.stack([gaussian_filter(c, 1.5, mode="wrap", truncate=8) for c in centred]))
+        one, other = blurred
+        cosines = [
+            (one * np.roll(other, (dy, dx), (1, 2))).sum() / np.sqrt((one**2).sum() * (other**2).sum())
+            for dy in range(9)
+            for dx in range(12)
+        ]
+        assert arrangement(features(0, 3, 9, 12), features(1, 3, 9, 12)) == pytest.approx(max(cosines), rel=1e-3)
+
+    @pytest.mark.parametrize("name", ["cafe_terrace", "great_wave", "composition_viii"])
+    def test_a_moved_original_is_told_from_another_painting(self, name: str) -> None:
+        style = picture("style", name, 192)
+        others = [picture("style", other, 192) for other in ("cafe_terrace", "great_wave") if other != name]
+        target = self.at(style)
+        assert arrangement(self.at(style.roll((37, 21), (2, 3))), target) > 0.75
+        for other in others:
+            fitted = torch.nn.functional.interpolate(other, style.shape[-2:], mode="bilinear", antialias=True)
+            assert arrangement(self.at(fitted), target) < 0.2
+
+    def test_of_textures_grows_with_the_depth_of_their_layers(self) -> None:
+        shallow, deep = (
+            finished(
+                make_job("synthesize", style="cafe_terrace", style_layers=layers, size=192, iterations=40,
+                         learning_rate=0.05)
+            ).quality.arrangement
+            for layers in (LAYERS[:5], LAYERS[10:15])
+        )  # fmt: skip
+        assert shallow is not None and deep is not None
+        assert shallow < 0.25
+        assert deep > 1.5 * shallow
+
+
+class TestGramErrors:
+    """What the style distance is the mean of."""
+
+    def test_a_shift_hardly_changes_them(self) -> None:
+        """Of a texture, in a circle.  Edges move into the middle, which shows where errors were next to nothing."""
+        made = finished(make_job("synthesize", style="great_wave", style_layers=LAYERS[:5], size=192, iterations=40))
+        texture = metrics.as_tensor(from_png(made.png))
+        style = to_png(decode(picture("style", "great_wave", 192)))
+        moved = texture.roll((37, 21), (2, 3))
+        before, after = (
+            np.asarray(metrics.distances(shown, None, style, "normalised").gram_errors) for shown in (texture, moved)
+        )
+        assert (before[:5] < 0.05).all()
+        np.testing.assert_allclose(after, before, rtol=0.3, atol=0.03)
+        assert metrics.content_distance(moved, texture, "normalised") > 0.5
 
 
 class TestSharedVariation:

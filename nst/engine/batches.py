@@ -16,14 +16,16 @@ def deepest_layer(job: Job) -> str:
 
 
 def kind(job: Job, picture: bytes) -> Hashable:
-    """What jobs of a batch have in common: the size, the network up to its deepest layer, and the optimizer's settings.
+    """What jobs of a batch have in common: the size, the network up to its deepest layer, the optimizer's
+    settings, and whether luminance alone is painted.
 
     Args:
         picture: the PNG file that the job's result has the size of.
     """
     return (
         images.png_size(picture), deepest_layer(job), job.pooling, job.weights, job.precision, job.parametrization,
-        job.optimizer, job.learning_rate, job.iterations, job.tolerance,
+        job.optimizer, job.learning_rate, job.iterations, job.tolerance, job.stop_loss, job.timed,
+        job.recoloured == "luminance",
     )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""A job's pictures: read, scaled to the job's size, and packed so that they can travel to any worker."""
+"""A job's pictures: read, scaled to the job's sizes, and packed so that they can travel to any worker."""
 
 import functools
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from nst.engine.jobs import Job
 
 @dataclass(frozen=True)
 class Inputs:
-    """A job's pictures at the job's size, as PNG files."""
+    """A job's pictures at the job's sizes, as PNG files."""
 
     content: bytes | None
     style: bytes | None
@@ -24,24 +24,29 @@ class Inputs:
 
 
 def inputs(job: Job, data: Path) -> Inputs:
-    """The pictures that a job names, from `data`/content and `data`/style, at the job's size.
+    """The pictures that a job names, from `data`/content and `data`/style, at the job's sizes.
 
     Raises:
         ImageError: a picture is missing, unreadable, or too small or too narrow.
     """
     return Inputs(
         content=_fitted(data / "content", job.content, job.size) if job.content else None,
-        style=_fitted(data / "style", job.style, job.size) if job.style else None,
+        style=_fitted(data / "style", job.style, job.style_size, job.style_scale) if job.style else None,
     )
 
 
-def _fitted(folder: Path, name: str, size: int) -> bytes:
+def label(name: str, scale: float = 1.0) -> str:
+    """How an error calls a picture that is scaled to `scale` × the job's size."""
+    return name if scale == 1 else f"{name} (style_scale {scale:g})"
+
+
+def _fitted(folder: Path, name: str, size: int, scale: float = 1.0) -> bytes:
     path = images.find(folder, name)
     stat = path.stat()
-    return _fitted_file(path, size, stat.st_size, stat.st_mtime_ns)
+    return _fitted_file(path, size, label(str(path), scale), stat.st_size, stat.st_mtime_ns)
 
 
 @functools.lru_cache(maxsize=64)
-def _fitted_file(path: Path, size: int, _bytes: int, _modified: int) -> bytes:
+def _fitted_file(path: Path, size: int, name: str, _bytes: int, _modified: int) -> bytes:
     """Cached, as the jobs of a study share a few pictures; a file that changed is read again."""
-    return images.to_png(images.fit(images.read(path), size, str(path)))
+    return images.to_png(images.fit(images.read(path), size, name))

@@ -16,15 +16,19 @@ Precision = Literal["auto", "bfloat16", "float32"]
 Pooling = Literal["max", "average"]
 Parametrization = Literal["pixels", "fourier"]
 Noise = Literal["uniform", "normal", "pink"]
+Colour = Literal["style", "content", "luminance", "matched"]
+StyleLoss = Literal["gram", "sliced_wasserstein", "moments"]
 
 LEARNING_RATE = 0.1
 """Of Adam at the start, by default: about what a pixel moves in the first step."""
+LBFGS_HISTORY = 20
+"""Steps that L-BFGS estimates the curvature from."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """One optimisation.  Every field but `run` changes the result; nothing else does but the pictures, the weights and
-    the machine."""
+    """One optimisation.  Every field but `timed` and `run` changes the picture; nothing else does but the originals,
+    the weights and the machine."""
 
     task: Task
     size: int
@@ -40,6 +44,16 @@ class Job:
     content_weight: float = 1.0
     style_weight: float = 10.0
     tv_weight: float = 0.0
+    content_layer_weights: tuple[float, ...] = ()
+    style_layer_weights: tuple[float, ...] = ()
+    """Of each layer beside the others, in the same order; () for equal ones."""
+    style_loss: StyleLoss = "gram"
+    """What of the style's activations is compared; see `nst.engine.style_losses`."""
+    style_scale: float = 1.0
+    """Longest side of a transfer's style picture, as a multiple of `size`: smaller gives smaller strokes."""
+    colour: Colour = "style"
+    """Whose colours a transfer's picture has: the style's, or the content's in one of three ways, see
+    `nst.engine.recolour`."""
     init: Init = "noise"
     seed: int = 0
     noise: Noise = "pink"
@@ -48,13 +62,18 @@ class Job:
     optimizer: Optimizer = "adam"
     learning_rate: float = LEARNING_RATE
     tolerance: float = 0.0
-    """Ends the job where its lowest loss fell by less than this share in the last 10 iterations; 0: never."""
+    """Ends the job where its lowest loss fell by less than this share in the last 10 iterations; Adam first brings its
+    rate down to 0 in 20 more.  0: never."""
+    stop_loss: float = 0.0
+    """Ends the job where its loss is at or below this; 0: never."""
     pooling: Pooling = "max"
     precision: Precision = "auto"
     weights: str = "normalised"
     """Where VGG-19 comes from; see `nst.engine.weights`."""
     frames: int = 0
     """How many pictures of the process to keep (for a GIF), beside the last; fewer if there are fewer iterations."""
+    timed: bool = False
+    """Its time is compared with others': it runs with no other job beside it, after a warm-up."""
     run: int = 0
     """Tells repeated measurements of the same optimisation apart; of no effect on the picture."""
 
@@ -68,6 +87,16 @@ class Job:
             if (value := getattr(self, field.name)) != field.default
         }
         return hashlib.sha256(json.dumps(chosen, sort_keys=True).encode()).hexdigest()
+
+    @property
+    def style_size(self) -> int:
+        """Longest side of the style picture, px.  When synthesizing, it is also the result's."""
+        return round(self.size * self.style_scale) if self.content else self.size
+
+    @property
+    def recoloured(self) -> Colour:
+        """`colour`, where there are two pictures."""
+        return self.colour if self.task == "transfer" else "style"
 
     @property
     def pair(self) -> str:
@@ -89,7 +118,7 @@ class Job:
 
     @property
     def name(self) -> str:
-        """For files and tables; other jobs of the same task have other names."""
+        """For files and tables; other jobs of the same task have other names, but for `timed`."""
         parts = [self.content, self.style, "+".join(self.content_layers), window(self.style_layers)]
         start = f"noise{self.seed}" if self.init == "noise" else self.init
         others = [re.sub(r"[^\w.-]+", "-", f"{name}-{value}") for name, value in self._others().items()]
@@ -98,7 +127,7 @@ class Job:
     def _others(self) -> dict[str, Any]:
         """The fields that titles and names do not always state, where they are not at their default."""
         stated = {"task", "content", "style", "content_layers", "style_layers", "init", "seed", "size", "iterations"}
-        fields = [field for field in dataclasses.fields(self) if field.name not in stated]
+        fields = [field for field in dataclasses.fields(self) if field.name not in {*stated, "timed"}]
         return {field.name: value for field in fields if (value := getattr(self, field.name)) != field.default}
 
     def to_dict(self) -> dict[str, Any]:
@@ -108,5 +137,7 @@ class Job:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "Job":
         """Inverse of `to_dict`."""
-        lists = {key: tuple(values[key]) for key in ("content_layers", "style_layers")}
-        return cls(**{**values, **lists})
+        fields: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in values.items()
+        }
+        return cls(**fields)

@@ -6,7 +6,7 @@ Simonyan & Zisserman 2014, table 1, column E.
 
 import difflib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from nst.errors import ParamsError
 
@@ -24,6 +24,8 @@ BLOCK_ENDS: frozenset[str] = frozenset({"conv1_2", "conv2_2", "conv3_4", "conv4_
 """Layers that a 2×2 pooling follows (the pooling after conv5_4 feeds no layer)."""
 
 
+_KERNEL, _POOL = 3, 2
+"""Positions on a side that a convolution takes together, and a pooling."""
 _WIDTHS = (64, 128, 256, 512, 512)
 """Channels of the layers of each block."""
 
@@ -37,9 +39,31 @@ def multiplications(deepest: str) -> float:
     for name in LAYERS[: LAYERS.index(deepest) + 1]:
         block = int(name[4])
         width = _WIDTHS[block - 1]
-        total += 9 * before * width / 4 ** (block - 1)
+        total += _KERNEL**2 * before * width / _POOL ** (2 * (block - 1))
         before = width
     return total
+
+
+def receptive_field(name: str) -> int:
+    """Pixels on a side of the square that an activation of the layer depends on, inside a picture; where the square
+    reaches beyond the picture's edge, it sees the zero padding.
+
+    A convolution adds (3 − 1) × the distance of its positions in pixels, a 2×2 pooling (2 − 1) × that, which it then
+    doubles.
+    """
+    field, distance = 1, 1
+    for layer in LAYERS[: LAYERS.index(name) + 1]:
+        field += (_KERNEL - 1) * distance
+        if layer in BLOCK_ENDS and layer != name:
+            field += (_POOL - 1) * distance
+            distance *= _POOL
+    return field
+
+
+def positions(name: str, height: int, width: int) -> int:
+    """Of a layer's activations, for a picture of that size: each block has half the side of the one before."""
+    halvings = int(name[4]) - 1
+    return (height >> halvings) * (width >> halvings)
 
 
 def layer_number(name: str) -> int:
@@ -75,10 +99,10 @@ def parse_layers(value: str | int | Iterable[str | int]) -> tuple[str, ...]:
     Raises:
         ParamsError: an unknown layer, a range that runs backwards, a layer given twice, or none at all.
     """
-    if not isinstance(value, Iterable):
-        value = [value]
+    if isinstance(value, Mapping):
+        raise ParamsError(f"{value!r:.60} is no layer: give names (conv1_1 … conv5_4) or numbers 1 … 16")
     names: list[str] = []
-    for item in [value] if isinstance(value, str) else value:
+    for item in value if isinstance(value, Iterable) and not isinstance(value, str) else [value]:
         if isinstance(item, str) and item.strip().lower() == CLASSIC_NAME:
             names += CLASSIC
             continue

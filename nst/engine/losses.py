@@ -1,10 +1,11 @@
-"""The three losses, as plain functions of activations or pixels.  Each returns one value a picture: shape (B,).
+"""Losses as plain functions of activations or pixels.  Each returns one value a picture: shape (B,).
 
 Content and style losses are divided by the energy of their target.  That deviates from Gatys, Ecker & Bethge (2016),
 whose losses are plain sums (content, eq. 1) or are divided by 4·N²·M² (style, eq. 4), and makes the value of every
 layer comparable: 0 is a perfect match, and 1 is what activations (or Gram matrices) of zero would give.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -18,7 +19,7 @@ def gram_matrix(features: Tensor) -> Tensor:
     The products are summed by the matrix multiplication of the activations' own type; the result is float32 or wider.
     """
     rows = _rows(features)
-    return _products(rows.transpose(1, 2), rows).to(_wide(features)) / rows.shape[1]
+    return _products(rows.transpose(1, 2), rows).to(wide(features)) / rows.shape[1]
 
 
 def content_loss(features: Tensor, target: Tensor) -> Tensor:
@@ -68,6 +69,16 @@ class _GramDistance(torch.autograd.Function):
         return _products(rows, (difference * scale[:, None, None]).to(rows.dtype)), None
 
 
+def picture_by_picture(distance: Callable[[Tensor, Tensor], Tensor], features: Tensor, targets: Tensor) -> Tensor:
+    """distance(features, targets) (B,), on CPUs one picture at a time: threads would split a batch's sums by its size.
+
+    The gradient keeps the layout of `features`.
+    """
+    if features.device.type != "cpu" or len(features) == 1:
+        return distance(features, targets)
+    return torch.cat([distance(*one) for one in zip(torch.split(features, 1), torch.split(targets, 1), strict=True)])
+
+
 def _products(a: Tensor, b: Tensor) -> Tensor:
     """a[i] @ b[i].  On CPUs one by one: in a batch, threads would split the sums by the batch's size."""
     if a.device.type == "cpu" and len(a) > 1:
@@ -82,9 +93,10 @@ def _rows(features: Tensor) -> Tensor:
 
 def _energy(values: Tensor) -> Tensor:
     """Σ v² of each picture, summed in float32 or wider."""
-    norm: Tensor = torch.linalg.vector_norm(values.flatten(1), dim=1, dtype=_wide(values))
+    norm: Tensor = torch.linalg.vector_norm(values.flatten(1), dim=1, dtype=wide(values))
     return norm.square()
 
 
-def _wide(values: Tensor) -> torch.dtype:
+def wide(values: Tensor) -> torch.dtype:
+    """float32, or the type of the values where that is wider: what sums of them are kept in."""
     return torch.promote_types(values.dtype, torch.float32)

@@ -66,12 +66,11 @@ def precision_of(job: Job, machine: Machine) -> str:
     return machine.precision if job.precision == "auto" else job.precision
 
 
-def key(job: Job, inputs: Inputs, machine: Machine, *, alone: bool, threads: int = 1) -> str:
+def key(job: Job, inputs: Inputs, machine: Machine, *, threads: int = 1) -> str:
     """What a finished job is stored under: a SHA-256 of everything that its result depends on.
 
     Args:
         machine: the one that the job runs on, which need not be this one.
-        alone: the job is timed with nothing beside it, so a result timed in company will not do.
         threads: of the job; another number sums in another order, which changes the last bits.
 
     Raises:
@@ -84,7 +83,6 @@ def key(job: Job, inputs: Inputs, machine: Machine, *, alone: bool, threads: int
         "machine": [machine.device, machine.processor, machine.torch, machine.engine],
         "precision": precision_of(job, machine),
         "threads": threads,
-        "alone": alone,
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
@@ -97,8 +95,8 @@ def engine_digest(folder: Path = Path(__file__).parent) -> str:
     result is used for an equal job only.
     """
     digest = hashlib.sha256()
-    for path in sorted(set(folder.glob("*.py")) - {folder / "jobs.py"}):
-        digest.update(f"{path.name}\n{_code(path.read_text(encoding='utf-8'))}\n".encode())
+    for path in sorted(set(folder.rglob("*.py")) - {folder / "jobs.py"}):
+        digest.update(f"{path.relative_to(folder).as_posix()}\n{_code(path.read_text(encoding='utf-8'))}\n".encode())
     return digest.hexdigest()
 
 

@@ -4,8 +4,7 @@ import math
 
 import psutil
 
-from nst.engine.jobs import Job
-from nst.engine.optimize import LBFGS_HISTORY
+from nst.engine.jobs import LBFGS_HISTORY, Job
 from nst.errors import CapacityError
 
 # Fitted to the peaks of processes of 64 to 1024 px (Linux, glibc, torch 2.14): within 10 %.
@@ -13,10 +12,12 @@ _BASE = {"bfloat16": 0.75e9, "float32": 0.85e9}
 """Bytes of torch and of the networks."""
 _STEP = {"bfloat16": 1650, "float32": 2850}
 """Bytes for each pixel, whatever the layers: the first two are the largest."""
-_METRICS = 0.93e9, 1000
+_METRICS = 0.78e9, 1920
 """The same while the picture is measured, in float32."""
 _ADAIN = 0.05e9
 """Bytes of the networks that make an AdaIN start."""
+_SORTING = 1600
+"""Bytes for each pixel of a layer's sorted activations, and of where they came from: conv1_1 has the most."""
 _HISTORY = 2 * LBFGS_HISTORY * 3 * 4
 """Bytes for each pixel of what L-BFGS remembers: steps and changes of the gradient, of three float32 numbers."""
 
@@ -29,8 +30,11 @@ def estimate(job: Job, height: int, width: int, precision: str) -> float:
         precision: "bfloat16" or "float32".
     """
     pixels = height * width
+    style_pixels = job.style_size**2 if job.style_size > job.size else 0  # at most; smaller ones take less than a step
     each = _STEP[precision] + (_HISTORY if job.optimizer == "lbfgs" else 0)
-    most = max(_BASE[precision] + each * pixels, _METRICS[0] + _METRICS[1] * pixels)
+    if job.style and job.style_loss == "sliced_wasserstein":
+        each += _SORTING
+    most = max(_BASE[precision] + each * pixels, _METRICS[0] + _METRICS[1] * max(pixels, style_pixels))
     return most + (_ADAIN if job.init == "adain" else 0)
 
 
@@ -55,7 +59,7 @@ def check(job: Job, height: int, width: int, precision: str, free: float) -> Non
         return estimate(job, math.ceil(height * scale), math.ceil(width * scale), precision) <= free
 
     smaller = next((size for size in range(job.size // 32 * 32, 0, -32) if fits(size)), None)
-    remedy = f"use --size {smaller} or less" if smaller else "close other programs"
+    remedy = f"a size of {smaller} or less fits" if smaller else "close other programs"
     raise CapacityError(
         f"a {job.task} at {job.size} px needs about {needed / 1e9:.1f} GB of memory and {free / 1e9:.1f} GB are free: "
         f"{remedy}"

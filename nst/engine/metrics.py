@@ -5,9 +5,9 @@ numbers.
 """
 
 import functools
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from statistics import fmean
+from statistics import geometric_mean
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,17 +15,21 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from nst.engine import images, vgg
-from nst.engine.layers import CLASSIC
+from nst.engine import cfsd, images, st_lpips, vgg
+from nst.engine.layers import CLASSIC, LAYERS
 from nst.engine.losses import content_loss, gram_distance, gram_matrix
-from nst.engine.style_metrics import colour_distance, projected, sliced_wasserstein
+from nst.engine.style_metrics import arrangement, colour_distance, projected, sliced_wasserstein
 from nst.engine.vgg import Encoder
 
 if TYPE_CHECKING:
     from PIL import Image
 
 CONTENT_LAYER = "conv4_2"
-STYLE_LAYERS = CLASSIC
+WASSERSTEIN_LAYERS = CLASSIC
+ARRANGEMENT_LAYER = "conv4_2"
+SMALLEST_ERROR = 1e-6
+"""What a relative Gram error counts for in a geometric mean, at least: a thousandth of the Gram matrix's norm.  A
+single layer that happens to fit to the last digit would else make the mean of all as small as one likes."""
 
 
 def content_distance(picture: Tensor, content: Tensor, weights: str) -> float:
@@ -35,12 +39,21 @@ def content_distance(picture: Tensor, content: Tensor, weights: str) -> float:
 
 
 def style_distance(picture: Tensor, style: Tensor, weights: str) -> float:
-    """Mean over conv1_1, 2_1, 3_1, 4_1, 5_1 of |G(x) − G(s)|² / |G(s)|²; the sizes may differ.
+    """`mean_error` over all 16 layers of |G(x) − G(s)|² / |G(s)|², the relative Gram errors; the sizes may differ.
 
-    0 = same; lower is closer.
+    The geometric mean of 16 layers falls by the same share whichever layer's error halves; an arithmetic one would be
+    little but its worst layer, mostly conv5_1.  All layers, so that no choice of layers to optimise is favoured.
     """
-    features, targets = (activations(each, STYLE_LAYERS, weights) for each in (picture, style))
-    return fmean(gram_distance(features[name], gram_matrix(targets[name])).item() for name in STYLE_LAYERS)
+    features, targets = (activations(each, LAYERS, weights) for each in (picture, style))
+    return mean_error(gram_distance(features[name], gram_matrix(targets[name])).item() for name in LAYERS)
+
+
+def mean_error(errors: Iterable[float]) -> float:
+    """Geometric mean of relative Gram errors, none of which counts as less than `SMALLEST_ERROR`.
+
+    `SMALLEST_ERROR` = same; 1 = what Gram matrices of zero would give; lower is closer.
+    """
+    return geometric_mean(max(error, SMALLEST_ERROR) for error in errors)
 
 
 @dataclass(frozen=True)
@@ -51,42 +64,61 @@ class Distances:
     """`content_distance`."""
     style: float | None
     """`style_distance`."""
+    gram_errors: tuple[float, ...] | None
+    """Of which that is the mean: from the style, at each layer."""
     sliced_wasserstein: float | None
-    """From the style, at the layers of `style_distance`: `nst.engine.style_metrics.sliced_wasserstein`."""
+    """From the style, at `WASSERSTEIN_LAYERS`: `nst.engine.style_metrics.sliced_wasserstein`."""
     colour: float | None
     """From the style: `nst.engine.style_metrics.colour_distance`."""
+    cfsd: float | None
+    """From the content: `nst.engine.cfsd.distance`."""
+    st_lpips: float | None
+    """From the content: `nst.engine.st_lpips.distance`.  None also for pictures too small for it."""
+    arrangement: float | None
+    """Of the style, at `ARRANGEMENT_LAYER`: `nst.engine.style_metrics.arrangement`.  None where there is a content too,
+    as then the arrangement is to be that one's, and where sizes differ."""
 
 
-def layers(content: bytes | None, style: bytes | None) -> tuple[str, ...]:
-    """Those that `distances` takes activations of."""
-    return (*([CONTENT_LAYER] if content else []), *(STYLE_LAYERS if style else []))
+def distances(picture: Tensor, content: bytes | None, style: bytes | None, weights: str) -> Distances:
+    """All of them, from a picture (1, 3, H, W) to originals that are PNG files."""
+    return measure(picture, content, style, weights)[0]
 
 
-def distances(
-    picture: Tensor,
-    content: bytes | None,
-    style: bytes | None,
-    weights: str,
-    *,
-    features: Mapping[str, Tensor] | None = None,
-) -> Distances:
-    """All of them, from a picture (1, 3, H, W) to originals that are PNG files.
-
-    Args:
-        features: the picture's `activations` at `layers` or more, if the caller has them.
-    """
-    if features is None:
-        features = activations(picture, layers(content, style), weights)
-    content_found = style_found = wasserstein = colour = None
-    if content:
-        target = _content_target(content, weights, picture.device)
-        content_found = content_loss(features[CONTENT_LAYER], target).item()
-    if style:
-        original = _style_target(style, weights, picture.device)
-        style_found = fmean(gram_distance(features[name], original.grams[name]).item() for name in STYLE_LAYERS)
+def measure(
+    picture: Tensor, content: bytes | None, style: bytes | None, weights: str, layers: Collection[str] = ()
+) -> tuple[Distances, dict[str, Tensor]]:
+    """`distances`, and the picture's `activations` at `layers`, from the same pass through the network."""
+    # The originals first, then ST-LPIPS: the activations at all layers are large, and stand beside nothing else.
+    target = _content_target(content, weights, picture.device) if content else None
+    original = _style_target(style, weights, picture.device) if style else None
+    perceived = None
+    if target and target.perceived is not None:
+        perceived = st_lpips.distance(st_lpips.activations(picture), target.perceived)
+    needed = {*layers, *(LAYERS if style else ()), *((CONTENT_LAYER, cfsd.LAYER) if content else ())}
+    features = activations(picture, needed, weights)
+    content_found = structure = None
+    if target:
+        content_found = content_loss(features[CONTENT_LAYER], target.features[CONTENT_LAYER]).item()
+        structure = cfsd.distance(features[cfsd.LAYER], target.features[cfsd.LAYER])
+    style_found = errors = wasserstein = colour = arranged = None
+    if original:
+        errors = tuple(gram_distance(features[name], original.grams[name]).item() for name in LAYERS)
+        style_found = mean_error(errors)
         wasserstein = sliced_wasserstein(features, original.quantiles)
         colour = colour_distance(picture, original.picture)
-    return Distances(content_found, style_found, wasserstein, colour)
+        if not content and features[ARRANGEMENT_LAYER].shape == original.arrangement.shape:
+            arranged = arrangement(features[ARRANGEMENT_LAYER], original.arrangement)
+    found = Distances(
+        content=content_found,
+        style=style_found,
+        gram_errors=errors,
+        sliced_wasserstein=wasserstein,
+        colour=colour,
+        cfsd=structure,
+        st_lpips=perceived,
+        arrangement=arranged,
+    )
+    return found, {name: features[name] for name in layers}
 
 
 def activations(picture: Tensor, layers: Collection[str], weights: str) -> dict[str, Tensor]:
@@ -102,9 +134,21 @@ def _encoder(weights: str, device: torch.device) -> Encoder:
     return vgg.load(weights, device=device)
 
 
-@functools.lru_cache(maxsize=8)
-def _content_target(png: bytes, weights: str, device: torch.device) -> Tensor:
-    return activations(as_tensor(images.from_png(png)).to(device), [CONTENT_LAYER], weights)[CONTENT_LAYER]
+@dataclass(frozen=True)
+class _Content:
+    """What is cached of a content picture."""
+
+    features: Mapping[str, Tensor]
+    perceived: list[Tensor] | None
+    """What ST-LPIPS sees of it, unless it is too small."""
+
+
+@functools.lru_cache(maxsize=4)
+def _content_target(png: bytes, weights: str, device: torch.device) -> _Content:
+    picture = as_tensor(images.from_png(png)).to(device)
+    features = activations(picture, [CONTENT_LAYER, cfsd.LAYER], weights)
+    large_enough = min(picture.shape[-2:]) >= st_lpips.SMALLEST_SIDE
+    return _Content(features, st_lpips.activations(picture) if large_enough else None)
 
 
 @dataclass(frozen=True)
@@ -114,14 +158,17 @@ class _Style:
     picture: Tensor
     grams: Mapping[str, Tensor]
     quantiles: Mapping[str, Tensor]
+    arrangement: Tensor
+    """Its activations at `ARRANGEMENT_LAYER`."""
 
 
-@functools.lru_cache(maxsize=8)
+@functools.lru_cache(maxsize=4)
 def _style_target(png: bytes, weights: str, device: torch.device) -> _Style:
     picture = as_tensor(images.from_png(png)).to(device)
-    features = activations(picture, STYLE_LAYERS, weights)
+    features = activations(picture, LAYERS, weights)
     grams = {name: gram_matrix(each) for name, each in features.items()}
-    return _Style(picture, grams, {name: projected(each) for name, each in features.items()})
+    quantiles = {name: projected(features[name]) for name in WASSERSTEIN_LAYERS}
+    return _Style(picture, grams, quantiles, features[ARRANGEMENT_LAYER])
 
 
 def psnr(picture: Tensor, reference: Tensor) -> float:

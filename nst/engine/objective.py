@@ -1,14 +1,16 @@
 """What the jobs of a batch minimise: each picture has the layers, the targets and the weights of its own job."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
+from nst.engine import style_losses
 from nst.engine.jobs import Job
-from nst.engine.losses import content_loss, gram_distance, total_variation
+from nst.engine.losses import content_loss, total_variation
+from nst.engine.recolour import grey
 from nst.engine.targets import Layers
 from nst.engine.vgg import Encoder
 
@@ -16,10 +18,11 @@ from nst.engine.vgg import Encoder
 class Objective:
     """content_weight × content loss + style_weight × style loss + tv_weight × total variation, for each picture.
 
-    The content loss is the mean over the job's content layers, the style loss over its style layers.
+    The content loss is the mean over the job's content layers, the style loss over its style layers, weighted where the
+    job has layer weights.
 
     Args:
-        jobs: one for each picture of the batch.
+        jobs: one for each picture of the batch; all with colour "luminance", or none.
         contents, styles: what each job aims at, from `nst.engine.targets`; {} where it has none.
     """
 
@@ -30,11 +33,15 @@ class Objective:
         self._encoder = encoder
         self._contents = contents
         self._styles = styles
+        self.is_grey = jobs[0].recoloured == "luminance"
+        """Pictures are seen without their colours."""
         self._numbers: tuple[int, ...] = ()
         self._terms: list[_Term] = []
 
     def __call__(self, pictures: Tensor, numbers: Sequence[int]) -> Tensor:
         """The losses (A,) of pictures (A, 3, H, W), which are those of the batch that `numbers` names."""
+        if self.is_grey:
+            pictures = grey(pictures)
         layers = {term.layer for term in self._terms_of(numbers)}
         return self.losses(pictures, self._encoder(pictures, layers), numbers)
 
@@ -51,26 +58,57 @@ class Objective:
     def _terms_of(self, numbers: Sequence[int]) -> "list[_Term]":
         """Made anew only when a picture has left the batch."""
         if tuple(numbers) != self._numbers:
-            contents = self._make_terms(numbers, self._contents, content_loss, "content_weight")
-            styles = self._make_terms(numbers, self._styles, gram_distance, "style_weight")
-            self._numbers, self._terms = tuple(numbers), contents + styles
+            jobs = [self._jobs[number] for number in numbers]
+            contents = [_content_parts(job, self._contents[number]) for job, number in zip(jobs, numbers, strict=True)]
+            styles = [_style_parts(job, self._styles[number]) for job, number in zip(jobs, numbers, strict=True)]
+            self._numbers, self._terms = tuple(numbers), [*_together(contents), *_together(styles)]
         return self._terms
-
-    def _make_terms(
-        self, numbers: Sequence[int], all_targets: Sequence[Layers], distance: "_Distance", weight: str
-    ) -> "list[_Term]":
-        targets = [all_targets[number] for number in numbers]
-        terms = []
-        for layer in sorted({layer for each in targets for layer in each}):  # an order that no batch changes
-            indices = [index for index, each in enumerate(targets) if layer in each]
-            weights = [getattr(self._jobs[numbers[index]], weight) / len(targets[index]) for index in indices]
-            stacked = _stack([targets[index][layer] for index in indices])
-            weighting = torch.tensor(weights, dtype=torch.float32, device=stacked.device)
-            terms.append(_Term(layer, distance, tuple(indices), stacked, weighting))
-        return terms
 
 
 _Distance = Callable[[Tensor, Tensor], Tensor]
+
+
+class _Part(NamedTuple):
+    """What one loss at one layer adds to the loss of one picture."""
+
+    layer: str
+    name: str
+    """Of the loss."""
+    distance: _Distance
+    target: Tensor
+    """(1, …)."""
+    weight: float
+
+
+def _content_parts(job: Job, targets: Layers) -> list[_Part]:
+    shares = _shares(job.content_weight, job.content_layers, job.content_layer_weights)
+    return [_Part(layer, "content", content_loss, target, shares[layer]) for layer, target in targets.items()]
+
+
+def _style_parts(job: Job, targets: Layers) -> list[_Part]:
+    distance = style_losses.load(job.style_loss).distance
+    shares = _shares(job.style_weight, job.style_layers, job.style_layer_weights)
+    return [_Part(layer, job.style_loss, distance, target, shares[layer]) for layer, target in targets.items()]
+
+
+def _shares(weight: float, layers: Sequence[str], layer_weights: Sequence[float]) -> dict[str, float]:
+    """What each layer's loss is multiplied by: they add up to `weight`."""
+    layer_weights = layer_weights or [1.0] * len(layers)
+    total = sum(layer_weights)
+    return {layer: weight * each / total for layer, each in zip(layers, layer_weights, strict=True)}
+
+
+def _together(parts: Sequence[Sequence[_Part]]) -> "Iterator[_Term]":
+    """The parts of each picture as few terms: one for each loss at each layer.  Their order depends on no batch."""
+    groups: dict[tuple[str, str], dict[int, _Part]] = {}
+    for index, each in enumerate(parts):
+        for part in each:
+            groups.setdefault((part.layer, part.name), {})[index] = part
+    for _, group in sorted(groups.items()):
+        first, *_ = group.values()
+        stacked = _stack([part.target for part in group.values()])
+        weights = torch.tensor([part.weight for part in group.values()], dtype=torch.float32, device=stacked.device)
+        yield _Term(first.layer, first.distance, tuple(group), stacked, weights)
 
 
 @dataclass(frozen=True, eq=False)

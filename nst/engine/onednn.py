@@ -37,7 +37,7 @@ class FusedVGG:
     ) -> None:
         self.pooled = pooled
         self._max_pooling = max_pooling
-        self._kernels = [_reordered(kernel.to(dtype)) for kernel in kernels]
+        self._kernels = [reordered(kernel.to(dtype), padding=1) for kernel in kernels]
         self._biases = [bias.to(dtype) for bias in biases]
         self._flipped_kernels: dict[int, Tensor] = {}
 
@@ -56,9 +56,7 @@ class FusedVGG:
 
     def convolve(self, layer: int, x: Tensor) -> Tensor:
         """ReLU(x ∗ kernel + bias)."""
-        return torch.ops.mkldnn._convolution_pointwise(  # type: ignore[no-any-return]
-            x, self._kernels[layer], self._biases[layer], [1, 1], [1, 1], [1, 1], 1, "relu", [], ""
-        )
+        return convolve(x, self._kernels[layer], self._biases[layer], padding=1, relu=True)
 
     def convolve_transposed(self, layer: int, gradient: Tensor, other: Tensor | None) -> Tensor:
         """The gradient of a convolution's input, from that of its output, plus `other`.
@@ -68,12 +66,10 @@ class FusedVGG:
         if layer not in self._flipped_kernels:  # made at the first use: metrics and targets need no gradient
             kernel = self._kernels[layer]
             kernel = kernel.to_dense() if kernel.is_mkldnn else kernel
-            self._flipped_kernels[layer] = _reordered(kernel.flip(2, 3).transpose(0, 1))
+            self._flipped_kernels[layer] = reordered(kernel.flip(2, 3).transpose(0, 1), padding=1)
         kernel = self._flipped_kernels[layer]
         if other is None:
-            return torch.ops.mkldnn._convolution_pointwise(  # type: ignore[no-any-return]
-                gradient, kernel, None, [1, 1], [1, 1], [1, 1], 1, "none", [], ""
-            )
+            return convolve(gradient, kernel, None, padding=1, relu=False)
         other = other.contiguous(memory_format=torch.channels_last)
         return torch.ops.mkldnn._convolution_pointwise.binary(  # type: ignore[no-any-return]
             gradient, other, kernel, None, [1, 1], [1, 1], [1, 1], 1, "add", 1.0, None, [], None
@@ -86,11 +82,18 @@ class FusedVGG:
         return F.avg_pool2d(x, 2), None
 
 
-def _reordered(kernel: Tensor) -> Tensor:
-    """A kernel (O, I, 3, 3) in oneDNN's own layout, for pictures of any size."""
+def convolve(x: Tensor, kernel: Tensor, bias: Tensor | None, *, padding: int, relu: bool) -> Tensor:
+    """x ∗ kernel + bias, and its ReLU in the same pass; the kernel is from `reordered`, with the same padding."""
+    return torch.ops.mkldnn._convolution_pointwise(  # type: ignore[no-any-return]
+        x, kernel, bias, [padding, padding], [1, 1], [1, 1], 1, "relu" if relu else "none", [], ""
+    )
+
+
+def reordered(kernel: Tensor, *, padding: int) -> Tensor:
+    """A kernel (O, I, 3, 3) in oneDNN's own layout, for pictures of any size, padded with zeros."""
     kernel = kernel.contiguous(memory_format=torch.channels_last)
     return torch.ops.mkldnn._reorder_convolution_weight(  # type: ignore[no-any-return]
-        kernel, [1, 1], [1, 1], [1, 1], 1
+        kernel, [padding, padding], [1, 1], [1, 1], 1
     )
 
 

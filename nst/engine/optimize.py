@@ -4,6 +4,7 @@ Pictures of a batch share the evaluation of the objective and nothing else: each
 optimizer and its own end.
 """
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -12,16 +13,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from nst.engine.jobs import LEARNING_RATE, Optimizer
+from nst.engine.jobs import LBFGS_HISTORY, LEARNING_RATE, Optimizer
 from nst.engine.parametrize import Parametrization
+from nst.errors import DivergedError
 
 Objective = Callable[[Tensor, Sequence[int]], Tensor]
 """From pictures (A, 3, H, W) in [0, 1], and which of the batch they are, to a loss each, (A,); differentiable."""
 
 PATIENCE = 10
 """Iterations in which the loss has to fall, where a tolerance is given."""
-LBFGS_HISTORY = 20
-"""Steps that L-BFGS estimates the curvature from."""
+SETTLING = 20
+"""Iterations in which the learning rate of Adam then falls to 0."""
+_REMEDY = "lower learning_rate or the largest weight, or take precision float32"
 
 
 @dataclass(frozen=True)
@@ -38,7 +41,8 @@ class State:
     """A copy of the picture as it is when this is called, (1, 3, H, W): call it in the callback."""
 
 
-Callback = Callable[[State], None]
+Callback = Callable[[State], bool | None]
+"""Called after each iteration of a picture.  Where it returns true, the picture ends there."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +70,7 @@ def minimize(
     optimizer: Optimizer = "adam",
     learning_rate: float = LEARNING_RATE,
     tolerance: float = 0.0,
+    stop_loss: float = 0.0,
     on_iteration: Callback = lambda _state: None,
 ) -> list[Outcome]:
     """Lower `objective` from the pictures `starts` (B, 3, H, W), which are cut to [0, 1]; so is every picture after.
@@ -76,11 +81,20 @@ def minimize(
         optimizer: "adam" (see `_adam`), or "lbfgs" (see `_lbfgs`), which needs a parametrization that is in [0, 1]
             everywhere and ends before `iterations` where it finds no lower point.
         learning_rate: of Adam, at the start.
-        tolerance: a picture ends where its lowest loss fell by less than this share in the last `PATIENCE` iterations;
-            0 means that it goes on.
+        tolerance: a picture is near its end where its lowest loss fell by less than this share in the last `PATIENCE`
+            iterations.  L-BFGS ends there; Adam after `SETTLING` more, in which its rate falls to 0, as the rate of a
+            whole run does: at a high rate the loss is level because each step stirs up what it gains.  A transfer of
+            64 px with 0.01 takes 66 to 96 of 300 iterations and ends 9 to 10 % above all 300, lower than a run of as
+            many from the start, where it would have ended 22 to 27 % above without settling.  0: it goes on.
+        stop_loss: a picture ends with the iteration that finds its loss at or below this.
+
+    Raises:
+        DivergedError: a loss, or a picture at its end, is not finite.
     """
     starts = starts.clamp(0, 1).contiguous()
-    options: dict[str, Any] = {"iterations": iterations, "tolerance": tolerance, "on_iteration": on_iteration}
+    options: dict[str, Any] = {
+        "iterations": iterations, "tolerance": tolerance, "stop_loss": stop_loss, "on_iteration": on_iteration,
+    }  # fmt: skip
     if optimizer == "adam":
         return _adam(objective, starts, parametrization, learning_rate=learning_rate, **options)
     return [
@@ -103,6 +117,7 @@ def _adam(
     iterations: int,
     learning_rate: float,
     tolerance: float,
+    stop_loss: float,
     on_iteration: Callback,
 ) -> list[Outcome]:
     """All pictures (B, 3, H, W) at once; what is computed for one does not depend on the others."""
@@ -110,6 +125,7 @@ def _adam(
     mean, square = torch.zeros_like(variables), torch.zeros_like(variables)
     records = [_Record() for _ in starts]
     outcomes: dict[int, Outcome] = {}
+    schedules = [_Schedule(learning_rate, iterations) for _ in starts]
     live = list(range(len(starts)))
     clock = _Clock(starts.device)
     for step in range(1, iterations + 1):
@@ -117,13 +133,20 @@ def _adam(
         seconds = clock.lap() / len(live)
         for number, loss in zip(live, losses, strict=True):
             records[number].add(loss, seconds)
-        rate = learning_rate * (1 - (step - 1) / iterations)
-        _adam_step_(variables, mean, square, gradients, step=step, rate=rate)
+        rates = [schedules[number].rate(step) for number in live]
+        _adam_step_(variables, mean, square, gradients, step=step, rates=rates)
         parametrization.project_(variables)
-        for index, number in enumerate(live):
+        stopped = [
             on_iteration(State(number, step, losses[index], _picture(parametrization, variables, index)))
+            for index, number in enumerate(live)
+        ]
+        for number in live:
+            if records[number].levelled(tolerance):
+                schedules[number].settle(step)
         ended = [
-            index for index, number in enumerate(live) if step == iterations or records[number].levelled(tolerance)
+            index
+            for index, number in enumerate(live)
+            if step == schedules[number].last or losses[index] <= stop_loss or stopped[index]
         ]
         if not ended:
             continue
@@ -145,7 +168,28 @@ BETA_1, BETA_2, EPSILON = 0.8, 0.99, 1e-8
 """Adam's β₁, β₂ and ε."""
 
 
-def _adam_step_(variables: Tensor, mean: Tensor, square: Tensor, gradients: Tensor, *, step: int, rate: float) -> None:
+@dataclass
+class _Schedule:
+    """The learning rate of a picture: in a straight line from its first to 0 after `last` steps."""
+
+    highest: float
+    last: int
+    since: int = 0
+    """The step after which the rate was `highest`."""
+
+    def rate(self, step: int) -> float:
+        return self.highest * (1 - (step - 1 - self.since) / (self.last - self.since))
+
+    def settle(self, step: int) -> None:
+        """From the rate that the step after this one would have, down to 0 in `SETTLING` steps, unless it is there by
+        then anyway, or on the way."""
+        if self.since == 0 and step + SETTLING < self.last:
+            self.highest, self.since, self.last = self.rate(step + 1), step, step + SETTLING
+
+
+def _adam_step_(
+    variables: Tensor, mean: Tensor, square: Tensor, gradients: Tensor, *, step: int, rates: Sequence[float]
+) -> None:
     """Kingma & Ba (2015), algorithm 1, in place, with three deviations, as runs have some tens of steps, not thousands:
 
     * Each gradient is divided by its norm first.  Gradients shrink by orders of magnitude as a picture gets better, and
@@ -161,12 +205,14 @@ def _adam_step_(variables: Tensor, mean: Tensor, square: Tensor, gradients: Tens
     Args:
         variables, mean, square, gradients: (A, …): one variable and its state for each picture.
         step: 1 for the first.
+        rates: of the pictures.
     """
     gradients = torch.stack([gradient / gradient.norm().clamp_min(1e-30) for gradient in gradients])
     mean.lerp_(gradients, 1 - BETA_1)
     square.mul_(BETA_2).addcmul_(gradients, gradients, value=1 - BETA_2)
     deviation = (square / (1 - BETA_2**step)).sqrt_().add_(EPSILON)
-    variables.addcdiv_(mean, deviation, value=-rate / (1 - BETA_1**step))
+    for index, rate in enumerate(rates):
+        variables[index].addcdiv_(mean[index], deviation[index], value=-rate / (1 - BETA_1**step))
 
 
 def _lbfgs(
@@ -177,6 +223,7 @@ def _lbfgs(
     number: int,
     iterations: int,
     tolerance: float,
+    stop_loss: float,
     on_iteration: Callback,
 ) -> Outcome:
     """L-BFGS with a line search for the strong Wolfe conditions, for one picture (1, 3, H, W)."""
@@ -203,8 +250,8 @@ def _lbfgs(
         record.add(loss_before, clock.lap(), evaluations=0)
         if torch.equal(variable, before):  # no lower point was found
             break
-        on_iteration(State(number, iteration, loss_before, _picture(parametrization, variable, 0)))
-        if record.levelled(tolerance):
+        stopped = on_iteration(State(number, iteration, loss_before, _picture(parametrization, variable, 0)))
+        if stopped or loss_before <= stop_loss or record.levelled(tolerance):
             break
     synchronize(start.device)
     record.seconds += clock.lap()
@@ -239,6 +286,8 @@ class _Record:
 
     def add(self, loss: float, seconds: float, evaluations: int = 1) -> None:
         """An iteration's loss, and the time since the last."""
+        if not math.isfinite(loss):
+            raise DivergedError(f"after {len(self.losses)} iterations the loss is {loss}; {_REMEDY}")
         self.seconds += seconds
         self.evaluations += evaluations
         self.losses.append(loss)
@@ -252,6 +301,8 @@ class _Record:
         return before - min(self.losses[-PATIENCE:]) < tolerance * before
 
     def outcome(self, picture: Tensor) -> Outcome:
+        if not picture.isfinite().all():
+            raise DivergedError(f"after {len(self.losses)} iterations the picture is not finite; {_REMEDY}")
         return Outcome(picture, tuple(self.losses), tuple(self.elapsed), self.seconds, self.evaluations)
 
 

@@ -11,22 +11,37 @@ from nst.engine.jobs import Job
 from nst.errors import ResultError
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Quality:
     """Metrics of the saved 8-bit picture, in float32 (see `metrics`); None where a job has nothing to compare
     with."""
 
     content_distance: float | None
     style_distance: float | None
+    """From the style: the geometric mean of `gram_errors`, so over all 16 layers."""
+    own_style_distance: float | None
+    """The same over the layers that the job itself optimised."""
+    gram_errors: tuple[float, ...] | None
+    """The relative Gram error of each layer, conv1_1 … conv5_4."""
     sliced_wasserstein: float | None
     """From the style; like `colour_distance`, it is never optimised."""
     colour_distance: float | None
+    cfsd: float | None
+    """From the content: CFSD (VGG-19, ours), see `nst.engine.cfsd`."""
+    st_lpips: float | None
+    """From the content, by a network that no job is optimised with; None also where a side is shorter than 32 px."""
+    arrangement: float | None
+    """Of a texture: how far it repeats the arrangement of the style picture, 1 = the same, wherever it was moved to."""
     psnr: float | None
     """Against the content picture, dB."""
     ssim: float | None
     """Against the content picture, 1 = equal."""
     final_loss: float
     """The job's own objective, of the saved picture; with average pooling in the job's precision."""
+
+    def numbers(self) -> dict[str, float | None]:
+        """All that are one number, by name: without `gram_errors`."""
+        return {name: value for name, value in dataclasses.asdict(self).items() if name != "gram_errors"}
 
 
 def known(value: float | None) -> float:
@@ -116,13 +131,14 @@ class Result:
         body = {key: value for key, value in values.items() if key != "sha256"}
         if _checksum(body) != values["sha256"]:
             raise ResultError("a stored result does not match its checksum: it was cut short or altered")
-        timing = body["timing"]
+        quality, timing = body["quality"], body["timing"]
+        errors = quality["gram_errors"]
         return cls(
             job=Job.from_dict(body["job"]),
             png=base64.b64decode(body["png"]),
             frames=tuple(base64.b64decode(frame) for frame in body["frames"]),
             losses=tuple(body["losses"]),
-            quality=Quality(**body["quality"]),
+            quality=Quality(**{**quality, "gram_errors": None if errors is None else tuple(errors)}),
             timing=Timing(**{**timing, "elapsed": tuple(timing["elapsed"])}),
             environment=Environment(**body["environment"]),
         )

@@ -1,12 +1,13 @@
 """Run jobs: from a `Job` and its pictures to a `Result`, one job alone or several as a batch."""
 
+import dataclasses
 import functools
 import os
 import platform
 import resource
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import psutil
@@ -14,9 +15,10 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from nst.engine import batches, images, init, metrics, targets, vgg, weights
+from nst.engine import adain, batches, images, init, metrics, recolour, targets, weights
 from nst.engine.inputs import Inputs
 from nst.engine.jobs import Job
+from nst.engine.layers import LAYERS
 from nst.engine.machine import machine, precision_of
 from nst.engine.metrics import as_tensor
 from nst.engine.objective import Objective
@@ -36,7 +38,6 @@ def run_jobs(
     inputs: Sequence[Inputs],
     *,
     threads: int | None = None,
-    warm_up: bool = False,
     on_iteration: Callback = lambda _state: None,
     pixel_metrics: bool = True,
 ) -> list[Result]:
@@ -48,10 +49,13 @@ def run_jobs(
 
     Args:
         jobs: of one kind, as `nst.engine.batches.kind` says.
-        inputs: their pictures at the jobs' size, from `nst.engine.inputs`.
+        inputs: their pictures at the jobs' sizes, from `nst.engine.inputs`.
         threads: of torch in this process, from here on; None means `default_threads`.
-        warm_up: make the starts and take two steps first, so that the times hold no first-use costs.
-        on_iteration: called after each iteration of a picture.
+    def watch(state: State) -> bool | None:
+        finished = dataclasses.replace(state, picture=lambda: finish[state.number](state.picture()))
+        if state.iteration in wanted[state.number]:
+            frames[state.number].append(images.to_png(decode(finished.picture())))
+        return on_iteration(finished)
         pixel_metrics: PSNR and SSIM too; the library that computes them takes two seconds to import.
 
     Raises:
@@ -61,23 +65,27 @@ def run_jobs(
     if len({batches.kind(job, given.shape) for job, given in zip(jobs, inputs, strict=True)}) != 1:
         raise ValueError("the jobs of a batch must be of one kind: see nst.engine.batches.kind")
     torch.set_num_threads(default_threads() if threads is None else threads)
+    if any(given.content for given in inputs):
+        weights.st_lpips()  # missing weights of a metric are told before the work, not after
     began = time.perf_counter()
     device = torch_device()
-    objective, encoder = _objective(jobs, inputs, device)
+    aims = [recoloured(job, given) for job, given in zip(jobs, inputs, strict=True)]
+    objective, encoder = _objective(jobs, aims, device)
     optimise = functools.partial(_optimise, jobs[0], inputs[0], objective)
-    if warm_up:
-        optimise(_starts(jobs, inputs, device)[0], lambda _state: None, iterations=2)
+    if jobs[0].timed:  # the starts and two steps first, so that times hold no first-use costs
+        optimise(_starts(jobs, aims, device)[0], lambda _state: None, iterations=2)
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats()
-    starts, start_seconds = _starts(jobs, inputs, device)
-    frames, watch = _recorder(jobs, starts, on_iteration)
+    starts, start_seconds = _starts(jobs, aims, device)
+    finish = [_finish(job, given, device) for job, given in zip(jobs, inputs, strict=True)]
+    frames, watch = _recorder(jobs, starts, finish, on_iteration)
     outcomes = optimise(starts, watch)
     shared = (time.perf_counter() - began) / len(jobs)
     environment = _environment(jobs[0], encoder)
     results = []
     for number, (job, outcome) in enumerate(zip(jobs, outcomes, strict=True)):
         began = time.perf_counter()
-        saved = decode(outcome.picture)
+        saved = decode(finish[number](outcome.picture))
         png = images.to_png(saved)
         made = time.perf_counter()
         quality = _quality(
@@ -112,15 +120,50 @@ def torch_device() -> torch.device:
     return torch.device("cuda")
 
 
+_Finish = Callable[[Tensor], Tensor]
+
+
+@functools.lru_cache(maxsize=4)
+def recoloured(job: Job, given: Inputs) -> Inputs:
+    """The originals in the colours that the job aims at, rounded to 8 bit as all pictures are.
+
+    Metrics compare with the originals as they are, so that jobs of different colours compare.
+    """
+    if job.recoloured not in ("luminance", "matched"):
+        return given
+    assert given.content is not None and given.style is not None, "a transfer has both"
+    content, style = (as_tensor(images.from_png(png)) for png in (given.content, given.style))
+    if job.recoloured == "matched":
+        return Inputs(given.content, images.to_png(decode(recolour.match_colours(style, content))))
+    grey = recolour.grey(content), recolour.match_luminance(style, content)
+    return Inputs(*(images.to_png(decode(picture)) for picture in grey))
+
+
+def _finish(job: Job, given: Inputs, device: torch.device) -> _Finish:
+    """What makes the job's picture of what is optimised."""
+    if job.recoloured not in ("content", "luminance"):
+        return lambda picture: picture
+    assert given.content is not None, "a transfer has a content picture"
+    return functools.partial(recolour.with_colours_of, _tensor(given.content, device))
+
+
 def _objective(jobs: Sequence[Job], inputs: Sequence[Inputs], device: torch.device) -> tuple[Objective, Encoder]:
-    dtype: torch.dtype = getattr(torch, precision_of(jobs[0], machine()))
-    network = targets.Network(jobs[0].weights, jobs[0].pooling, dtype, device)
+    network = targets.Network(jobs[0].weights, jobs[0].pooling, _dtype(jobs[0]), device)
     contents, styles = [], []
     for job, given in zip(jobs, inputs, strict=True):
         contents.append(targets.content(given.content, job.content_layers, network) if given.content else {})
-        styles.append(targets.style(given.style, job.style_layers, network) if given.style else {})
+        size = images.png_size(given.shape)
+        styles.append(
+            targets.style(given.style, job.style_layers, network, job.style_loss, size) if given.style else {}
+        )
     encoder = targets.encoder(network)
     return Objective(jobs, encoder, contents, styles), encoder
+
+
+def _dtype(job: Job) -> torch.dtype:
+    """Of the networks that make the picture."""
+    dtype: torch.dtype = getattr(torch, precision_of(job, machine()))
+    return dtype
 
 
 def _optimise(
@@ -141,6 +184,7 @@ def _optimise(
         optimizer=job.optimizer,
         learning_rate=job.learning_rate,
         tolerance=job.tolerance,
+        stop_loss=job.stop_loss,
         on_iteration=watch,
     )
 
@@ -166,25 +210,23 @@ def _start(job: Job, content: Tensor | None, style: Tensor | None) -> Tensor:
     if job.init == "content":
         return content
     assert style is not None, "an AdaIN start needs a style picture"
-    return init.adain(content, style, _adain_encoder(shape.device), weights.adain_decoder())
-
-
-@functools.lru_cache(maxsize=1)
-def _adain_encoder(device: torch.device) -> Encoder:
-    return vgg.load(weights.NORMALISED, init.ADAIN_LAYER, device=device, padding="reflect")
+    return adain.load(_dtype(job), shape.device)(content, style)
 
 
 def _recorder(
-    jobs: Sequence[Job], starts: Sequence[Tensor], on_iteration: Callback
+    jobs: Sequence[Job], starts: Sequence[Tensor], finish: "Sequence[_Finish]", on_iteration: Callback
 ) -> tuple[list[list[bytes]], Callback]:
     """For each job the frames of its film, PNG files at about equal distances; and the callback that appends them."""
-    frames = [[images.to_png(decode(start))] if job.frames else [] for job, start in zip(jobs, starts, strict=True)]
+    frames = [
+        [images.to_png(decode(finish[number](starts[number])))] if job.frames else [] for number, job in enumerate(jobs)
+    ]
     wanted = [{round(i * job.iterations / job.frames) for i in range(1, job.frames)} for job in jobs]
 
-    def watch(state: State) -> None:
+    def watch(state: State) -> bool | None:
+        finished = dataclasses.replace(state, picture=lambda: finish[state.number](state.picture()))
         if state.iteration in wanted[state.number]:
-            frames[state.number].append(images.to_png(decode(state.picture())))
-        on_iteration(state)
+            frames[state.number].append(images.to_png(decode(finished.picture())))
+        return on_iteration(finished)
 
     return frames, watch
 
@@ -201,20 +243,27 @@ def _quality(
 ) -> Quality:
     """Of the picture `number` of the batch that `objective` is of."""
     picture = as_tensor(saved).to(device)
-    layers = {*metrics.layers(inputs.content, inputs.style), *job.content_layers, *job.style_layers}
-    features = metrics.activations(picture, layers, job.weights)
-    distances = metrics.distances(picture, inputs.content, inputs.style, job.weights, features=features)
+    layers = {*job.content_layers, *job.style_layers}
+    distances, features = metrics.measure(picture, inputs.content, inputs.style, job.weights, layers)
     with torch.no_grad():
-        if job.pooling == "max":  # as the network that distances are measured in
+        if job.pooling == "max" and not objective.is_grey:  # as what distances are measured in
             final_loss = objective.losses(picture, features, [number])
         else:
             final_loss = objective(picture, [number])
     content = _tensor(inputs.content, device) if pixel_metrics and inputs.content else None
+    errors = distances.gram_errors
     return Quality(
         content_distance=distances.content,
         style_distance=distances.style,
+        own_style_distance=metrics.mean_error(errors[LAYERS.index(name)] for name in job.style_layers)
+        if errors
+        else None,
+        gram_errors=errors,
         sliced_wasserstein=distances.sliced_wasserstein,
         colour_distance=distances.colour,
+        cfsd=distances.cfsd,
+        st_lpips=distances.st_lpips,
+        arrangement=distances.arrangement,
         psnr=None if content is None else metrics.psnr(picture, content),
         ssim=None if content is None else metrics.ssim(picture, content),
         final_loss=final_loss.item(),

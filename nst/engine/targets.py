@@ -1,5 +1,5 @@
-"""What jobs aim at: activations of their content pictures and Gram matrices of their style pictures, in the precision
-of the features that are compared with them."""
+"""What jobs aim at: activations of their content pictures and statistics of their style pictures, made of features in
+the precision of those that are compared with them."""
 
 import functools
 from collections.abc import Mapping
@@ -8,14 +8,14 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from nst.engine import images, vgg
-from nst.engine.jobs import Pooling
-from nst.engine.losses import gram_matrix
+from nst.engine import images, style_losses, vgg
+from nst.engine.jobs import Pooling, StyleLoss
+from nst.engine.layers import positions
 from nst.engine.metrics import as_tensor
 from nst.engine.vgg import Encoder
 
 Layers = Mapping[str, Tensor]
-"""By layer: activations (1, C, H, W) or Gram matrices (1, C, C)."""
+"""By layer: activations (1, C, H, W) or what a style loss takes of them (1, …)."""
 
 
 class Network(NamedTuple):
@@ -42,8 +42,10 @@ def content(png: bytes, layers: tuple[str, ...], network: Network) -> Layers:
 
 
 @functools.lru_cache(maxsize=16)
-def style(png: bytes, layers: tuple[str, ...], network: Network) -> Layers:
-    """Gram matrices of a style picture, likewise."""
+def style(png: bytes, layers: tuple[str, ...], network: Network, loss: StyleLoss, size: tuple[int, int]) -> Layers:
+    """Statistics of a style picture, likewise, for a picture of that width and height."""
+    width, height = size
+    target = style_losses.load(loss).target
     with torch.no_grad():
         features = encoder(network)(as_tensor(images.from_png(png)).to(network.device), layers)
-        return {name: gram_matrix(each) for name, each in features.items()}
+        return {name: target(each, positions(name, height, width)) for name, each in features.items()}

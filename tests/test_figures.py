@@ -127,7 +127,14 @@ PLOTS: dict[str, Callable[[Path], None]] = {
         np.zeros((1, 1)), ["a"], ["1-5"], title="t", x_label="x", y_label="y", path=path
     ),
     "line plots": lambda path: figures.line_plots(
-        ["1", "2"], {"psnr": [1.0, 2.0], "ssim": [0.1, 0.2]}, x_label="layer", path=path, mark=1
+        ["1", "2"],
+        {"psnr": {"a": [1.0, 2.0]}, "ssim": {"a": [0.1, 0.2], "b": [0.3, 0.2]}},
+        x_label="layer",
+        path=path,
+        mark=1,
+    ),
+    "trade-offs": lambda path: figures.trade_offs(
+        {"a × b": {"1-5": [(1.0, 2.0), (2.0, 1.0)], "classic": [(0.5, 2.0)]}}, x_label="x", y_label="y", path=path
     ),
     "loss curves": lambda path: figures.loss_curves(CURVES, x_label="seconds", path=path, targets={"a × b": 1.5}),
     "scatter": lambda path: figures.scatter(

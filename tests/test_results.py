@@ -8,12 +8,14 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 from engine_support import finished, make_job
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from nst.engine.layers import LAYERS
 from nst.engine.results import Quality, Result, Timing
 from nst.errors import ResultError
 from nst.studies import tables
@@ -77,7 +79,9 @@ def test_what_is_no_result(values: Any) -> None:
 def test_numbers_that_json_has_no_word_for_survive(results: list[Result]) -> None:
     values = results[0].to_dict()
     odd = Result.from_dict(values)
-    odd = Result(**{**vars(odd), "quality": Quality(None, math.inf, None, 0.0, 100.0, -1.0, 1e-300)})
+    quality = dict.fromkeys((field.name for field in fields(Quality)), None)
+    quality |= {"style_distance": math.inf, "colour_distance": 0.0, "psnr": -1.0, "final_loss": 1e-300}
+    odd = Result(**{**vars(odd), "quality": Quality(**quality)})  # type: ignore[arg-type]
     assert Result.from_dict(json.loads(json.dumps(odd.to_dict()))) == odd
 
 
@@ -91,12 +95,26 @@ class TestTables:
 
     def test_every_metric_is_a_column(self, results: list[Result], tmp_path: Path) -> None:
         tables.write(results, tmp_path)
-        assert {field.name for field in fields(Quality)} <= set(pd.read_csv(tmp_path / "quality.csv"))
+        assert set(results[0].quality.numbers()) <= set(pd.read_csv(tmp_path / "tables" / "quality.csv"))
+        assert {field.name for field in fields(Quality)} == {*results[0].quality.numbers(), "gram_errors"}
+
+    def test_every_layer_is_a_column_of_a_table_of_its_own(self, results: list[Result], tmp_path: Path) -> None:
+        tables.write(results, tmp_path)
+        found = pd.read_csv(tmp_path / "tables" / "style_layers.csv")
+        assert list(found) == ["job", *LAYERS]
+        styled = [result for result in results if result.job.style]
+        assert found["job"].tolist() == [result.job.name for result in styled]
+        expected = [result.quality.gram_errors for result in styled]
+        np.testing.assert_allclose(found[list(LAYERS)].to_numpy(), np.asarray(expected), rtol=1e-5)
+
+    def test_without_a_style_there_is_no_table_of_its_layers(self, results: list[Result], tmp_path: Path) -> None:
+        tables.write([result for result in results if not result.job.style], tmp_path)
+        assert not (tmp_path / "tables" / "style_layers.csv").exists()
 
     def test_say_what_the_results_say(self, results: list[Result], tmp_path: Path) -> None:
         tables.write(results, tmp_path)
-        quality = pd.read_csv(tmp_path / "quality.csv")
-        timing = pd.read_csv(tmp_path / "timing.csv")
+        quality = pd.read_csv(tmp_path / "tables" / "quality.csv")
+        timing = pd.read_csv(tmp_path / "tables" / "timing.csv")
         for (_, row), (_, time), result in zip(quality.iterrows(), timing.iterrows(), results, strict=True):
             assert row["job"] == time["job"] == result.job.name
             assert row["final_loss"] == pytest.approx(result.quality.final_loss, rel=1e-5)
@@ -113,8 +131,12 @@ class TestTables:
         slower = [Result(**{**vars(r), "timing": Timing(9.0, 1.0, 9.5, 0.5, 4, 4, 2.0, (1.0,))}) for r in results]
         for folder, these in (("a", results), ("b", slower)):
             tables.write(these, tmp_path / folder)
-        assert (tmp_path / "a" / "quality.csv").read_bytes() == (tmp_path / "b" / "quality.csv").read_bytes()
-        assert (tmp_path / "a" / "timing.csv").read_bytes() != (tmp_path / "b" / "timing.csv").read_bytes()
+        assert (tmp_path / "a" / "tables" / "quality.csv").read_bytes() == (
+            tmp_path / "b" / "tables" / "quality.csv"
+        ).read_bytes()
+        assert (tmp_path / "a" / "tables" / "timing.csv").read_bytes() != (
+            tmp_path / "b" / "tables" / "timing.csv"
+        ).read_bytes()
 
     def test_refuse_two_jobs_of_one_name(self, results: list[Result], tmp_path: Path) -> None:
         with pytest.raises(AssertionError, match="same name"):

@@ -12,7 +12,7 @@ from nst.engine.jobs import Job
 from nst.engine.layers import parse_layers
 from nst.engine.results import Result
 from nst.errors import ParamsError
-from nst.params import RECOMMENDED, STUDIES, Params
+from nst.params import FINALISTS, RECOMMENDED, STUDIES, Gallery, Parameters, Params
 from nst.studies import tables
 from nst.studies.originals import Original
 
@@ -21,9 +21,6 @@ __all__ = ["STUDIES", "Study", "load", "resolve"]
 
 class Study(Protocol):
     """What each module of this package offers."""
-
-    ALONE: bool
-    """Its jobs are timed, so they run one at a time with nothing beside them."""
 
     def originals(self, params: Params) -> list[Original]:
         """All pictures it starts from, so that a bad one is found before anything is computed."""
@@ -54,20 +51,37 @@ def load(name: str) -> Study:
 
 
 def resolve(params: Params, reports: Path) -> Params:
-    """The parameters with "recommended" layers replaced by those that the transfer study found.
+    """The parameters with "recommended" and "finalists" replaced by the layers that the transfer study found.
 
-    Before the transfer study has run, "recommended" stays, and the gallery refuses to start.
+    Before that study has run they stay, and the studies that need them refuse to start.
     """
-    gallery = params.gallery
-    if RECOMMENDED not in (gallery.content_layer, gallery.style_layers):
-        return params
     try:
-        layer, layers = tables.read_recommended(reports / "transfer")
-    except (OSError, ValueError, KeyError):
+        found = tables.Recommended.read(reports / "transfer")
+    except (OSError, ValueError, KeyError, TypeError):
         return params
-    changes: dict[str, Any] = {}
-    if gallery.content_layer == RECOMMENDED:
-        changes["content_layer"] = layer
-    if gallery.style_layers == RECOMMENDED:
-        changes["style_layers"] = parse_layers(layers.split(","))
-    return params.model_copy(update={"gallery": gallery.model_copy(update=changes)})
+    layers = {"content_layer": found.content_layer, "style_layers": parse_layers(found.style_layers.split(","))}
+    gallery = {name: value for name, value in layers.items() if getattr(params.gallery, name) == RECOMMENDED}
+    parameters: dict[str, Any] = {
+        name: value for name, value in layers.items() if getattr(params.parameters, name) == RECOMMENDED
+    }
+    if params.parameters.curves == FINALISTS:
+        parameters["curves"] = tuple((layer, parse_layers(names.split(","))) for layer, names in found.finalists)
+    return params.model_copy(
+        update={
+            "gallery": params.gallery.model_copy(update=gallery),
+            "parameters": params.parameters.model_copy(update=parameters),
+        }
+    )
+
+
+def refuse_unknown_layers(section: Gallery | Parameters, name: str) -> None:
+    """Of a study that builds on the transfer study.
+
+    Raises:
+        ParamsError: its layers are those that the transfer study recommends, and that study has not run.
+    """
+    if RECOMMENDED in (section.content_layer, section.style_layers) or getattr(section, "curves", None) == FINALISTS:
+        raise ParamsError(
+            f"{name}: its layers are those that the transfer study recommends, which has not run yet: "
+            "run that first (`dvc repro transfer`), or name layers in params.yaml"
+        )

@@ -1,55 +1,106 @@
-"""The rules by which the studies choose a layer, a window and a cell: functions of the numbers alone."""
+"""The rules by which the studies choose a layer, a window and a cell: functions of the numbers alone.
+
+Each rule also says which candidates cannot be told apart from the winner, by 95 % confidence intervals.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from nst.engine.layers import LAYERS
+import numpy as np
+from numpy.typing import NDArray
+
+from nst.engine.layers import CLASSIC_NAME, LAYERS
+from nst.studies import intervals
+from nst.studies.intervals import Interval
+
+CLASSIC_CONTENT_LAYER = "conv4_2"
+"""Of Gatys et al. (2016)."""
 
 
 @dataclass(frozen=True)
 class Choice:
-    """What a rule chose, and by how much."""
+    """What a rule chose, and what it could not tell apart."""
 
     rule: str
     winner: str
-    runner_up: str | None
-    margin: float | None
-    """How much one number would have to change for the runner-up to win, in SSIM, style distance or ranks; ≥ 0."""
+    alike: tuple[str, ...]
+    """Other candidates that could be as good: their interval does not exclude it."""
+    compared: str
+    """What the intervals are of."""
+    numbers: Mapping[str, Interval]
+    """By candidate."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """For metrics.json."""
+        return {
+            "best": self.winner,
+            "alike": list(self.alike),
+            "rule": self.rule,
+            "compared": self.compared,
+            "numbers": {name: vars(interval) for name, interval in self.numbers.items()},
+        }
 
 
-def best_layer(ssim: Mapping[str, float], min_ssim: float) -> Choice:
-    """The deepest layer whose reconstruction reaches `min_ssim`; if none does, the one with the highest SSIM.
+def shortlist(ssim: Mapping[str, Sequence[float]], min_ssim: float) -> list[str]:
+    """The layer that `best_layer` chooses and its two neighbours: those that are worth runs from more noises."""
+    layers = sorted(ssim, key=LAYERS.index)
+    place = layers.index(best_layer(ssim, min_ssim).winner)
+    return layers[max(place - 1, 0) : place + 2]
+
+
+def best_layer(ssim: Mapping[str, Sequence[float]], min_ssim: float) -> Choice:
+    """The deepest layer whose reconstructions reach `min_ssim` on average; if none does, the one with the highest SSIM.
 
     The shallowest layer always wins by PSNR, as it has lost nothing yet.  The question is how deep one may go before
-    the picture is lost.  Ties go to the shallower layer, whatever the order of `ssim`.
+    the picture is lost.
+
+    Args:
+        ssim: by layer, of each content and noise.
     """
-    layers = sorted(ssim, key=LAYERS.index)  # min, max and sorted keep this order among equals
-    enough = [layer for layer in layers if ssim[layer] >= min_ssim]
+    layers = sorted(ssim, key=LAYERS.index)  # max keeps this order among equals: ties go to the shallower
+    numbers = {layer: intervals.mean(ssim[layer]) for layer in layers}
+    enough = [layer for layer in layers if numbers[layer].mean >= min_ssim]
     if not enough:
-        ranked = sorted(layers, key=lambda layer: ssim[layer], reverse=True)
-        runner_up = ranked[1] if len(ranked) > 1 else None
-        margin = ssim[ranked[0]] - ssim[runner_up] if runner_up else None
-        return Choice(f"the highest SSIM, as no layer reaches {min_ssim:g}", ranked[0], runner_up, margin)
+        return _clearest(ssim, layers, min_ssim)
     winner = enough[-1]
-    # Another layer wins when the winner falls below the threshold, or when a deeper layer rises to it.
-    rivals = {layer: min_ssim - ssim[layer] for layer in layers[layers.index(winner) + 1 :]}
-    if len(enough) > 1:
-        rivals = {enough[-2]: ssim[winner] - min_ssim, **rivals}
-    runner_up = min(rivals, key=lambda layer: rivals[layer], default=None)
-    margin = rivals[runner_up] if runner_up else None
-    rule = f"the deepest layer whose reconstruction has an SSIM of {min_ssim:g} or more"
-    return Choice(rule, winner, runner_up, margin)
+    return Choice(
+        rule=f"the deepest layer whose reconstructions have an SSIM of {min_ssim:g} or more on average",
+        winner=winner,
+        alike=tuple(layer for layer in layers if layer != winner and numbers[layer].side_of(min_ssim) == 0),
+        compared="mean SSIM",
+        numbers=numbers,
+    )
 
 
-def best_window(style_distance: Mapping[str, float]) -> Choice:
-    """The window whose texture has the smallest style distance; the first of equal ones.
+def _clearest(ssim: Mapping[str, Sequence[float]], layers: Sequence[str], min_ssim: float) -> Choice:
+    winner = max(layers, key=lambda layer: sum(ssim[layer]) / len(ssim[layer]))
+    numbers = {layer: intervals.difference(ssim[winner], ssim[layer]) for layer in layers}
+    return Choice(
+        rule=f"the highest SSIM on average, as no layer reaches {min_ssim:g}",
+        winner=winner,
+        alike=_not_above(numbers, winner, 0.0),
+        compared="SSIM behind the winner's",
+        numbers=numbers,
+    )
 
-    The distance is measured at the same five layers for all windows.
+
+def best_window(style_distance: Mapping[str, Sequence[float]]) -> Choice:
+    """The window whose textures have the smallest style distance on (geometric) average; the first of equal ones.
+
+    Args:
+        style_distance: by window, of each style and noise, in the same order.
     """
-    ranked = sorted(style_distance, key=lambda window: style_distance[window])
-    runner_up = ranked[1] if len(ranked) > 1 else None
-    margin = style_distance[runner_up] - style_distance[ranked[0]] if runner_up else None
-    return Choice("the smallest style distance", ranked[0], runner_up, margin)
+    winner = min(style_distance, key=lambda window: float(np.log(style_distance[window]).mean()))
+    best = style_distance[winner]
+    numbers = {window: intervals.ratio(values, best) for window, values in style_distance.items()}
+    return Choice(
+        rule="the smallest style distance, on geometric average over styles and noises",
+        winner=winner,
+        alike=_not_above(numbers, winner, 1.0),
+        compared="style distance as a multiple of the winner's",
+        numbers=numbers,
+    )
 
 
 def cell_name(content_layer: str, window: str) -> str:
@@ -72,8 +123,12 @@ class Cell:
         return cell_name(self.content_layer, self.window)
 
 
-def recommended_cell(cells: Sequence[Cell]) -> tuple[Cell, Choice]:
-    """The cell whose worse rank is best.
+CLASSIC_CELL = cell_name(CLASSIC_CONTENT_LAYER, CLASSIC_NAME)
+"""The layers of Gatys et al. (2016)."""
+
+
+def proposals(cells: Sequence[Cell], count: int) -> list[Cell]:
+    """The cells whose worse rank is best, `CLASSIC_CELL` left out, which is a finalist anyway.
 
     Cells are ranked by content distance and by style distance; a cell counts by the worse of its two ranks.  Ties go
     to the smaller sum of ranks, then to the cell that comes first.
@@ -81,35 +136,33 @@ def recommended_cell(cells: Sequence[Cell]) -> tuple[Cell, Choice]:
     Ranks, because the two distances have no common unit.  The worse of the two, because a compromise is not excellent
     at one and poor at the other.
     """
-    by_content = _ranks([cell.content_distance for cell in cells])
-    by_style = _ranks([cell.style_distance for cell in cells])
-    order = sorted(
-        range(len(cells)),
-        key=lambda i: (max(by_content[i], by_style[i]), by_content[i] + by_style[i], i),
-    )
-    first = order[0]
-    second = order[1] if len(order) > 1 else None
-    choice = Choice(
-        rule="the smallest worse rank of two: of all cells by content distance, and by style distance",
-        winner=cells[first].name,
-        runner_up=cells[second].name if second is not None else None,
-        margin=(
-            max(by_content[second], by_style[second]) - max(by_content[first], by_style[first])
-            if second is not None
-            else None
-        ),
-    )
-    return cells[first], choice
+    ranks = _ranks(np.array([(cell.content_distance, cell.style_distance) for cell in cells]))
+    order = sorted(range(len(cells)), key=lambda i: (max(ranks[i]), sum(ranks[i]), i))
+    return [cells[i] for i in order if cells[i].name != CLASSIC_CELL][:count]
 
 
-def worse_rank(cells: Sequence[Cell], content_distance: float, style_distance: float) -> int:
-    """The worse of the two ranks that these distances have among `cells`, by which `recommended_cell` chooses.
+def best_finalist(
+    distances: Mapping[str, Sequence[tuple[float, float]]], of: str = "content and style distance"
+) -> Choice:
+    """The finalist with the best mean rank, over all pairs of pictures and noises.
 
-    The smallest distance has rank 1.
+    For each of these the finalists are ranked by one distance and by the other; the mean of both ranks counts.
+
+    Args:
+        distances: by finalist, both distances of each pair and noise, in the same order.
+        of: what the two distances are called.
     """
-    return 1 + max(
-        sum(cell.content_distance < content_distance for cell in cells),
-        sum(cell.style_distance < style_distance for cell in cells),
+    names = list(distances)
+    values = np.array([distances[name] for name in names])  # (finalists, pairs and noises, 2)
+    ranks = dict(zip(names, _ranks(values).mean(axis=-1), strict=True))
+    winner = min(names, key=lambda name: float(ranks[name].mean()))
+    numbers = {name: intervals.difference(ranks[name], ranks[winner]) for name in names}
+    return Choice(
+        rule=f"the best mean rank by {of}, over all pairs and noises",
+        winner=winner,
+        alike=_not_above(numbers, winner, 0.0),
+        compared="mean rank behind the winner's",
+        numbers=numbers,
     )
 
 
@@ -122,7 +175,13 @@ def pareto_front(cells: Sequence[Cell]) -> list[Cell]:
     return front
 
 
-def _ranks(values: Sequence[float]) -> list[float]:
-    """1 for the smallest; equal values share the smaller rank."""
-    order = sorted(values)
-    return [1.0 + order.index(value) for value in values]
+def _not_above(numbers: Mapping[str, Interval], winner: str, value: float) -> tuple[str, ...]:
+    return tuple(name for name, interval in numbers.items() if name != winner and interval.side_of(value) < 1)
+
+
+def _ranks(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Along the first axis: 1 for the smallest; equal values share the mean of their ranks."""
+    from scipy.stats import rankdata
+
+    ranks: NDArray[np.float64] = rankdata(values, axis=0)
+    return ranks

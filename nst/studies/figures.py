@@ -166,21 +166,23 @@ def heat_map(
 
 def line_plots(
     x: Sequence[str],
-    panels: Mapping[str, Sequence[float]],
+    panels: Mapping[str, Mapping[str, Sequence[float]]],
     *,
     x_label: str,
     path: Path,
     mark: int | None = None,
 ) -> None:
-    """A PNG with one panel a quantity over the same labels; `mark` circles one of them."""
+    """A PNG with one panel a quantity over the same labels, one line an original; `mark` shades one of the labels."""
     figure = _figure(3.6 * len(panels), 3.2)
-    for axes, (title, values) in zip(np.atleast_1d(figure.subplots(1, len(panels))), panels.items(), strict=True):
-        axes.plot(range(len(x)), values, marker="o", markersize=4)
+    for axes, (title, lines) in zip(np.atleast_1d(figure.subplots(1, len(panels))), panels.items(), strict=True):
+        for name, values in lines.items():
+            axes.plot(range(len(x)), values, marker="o", markersize=4, label=name)
         if mark is not None:
-            axes.plot([mark], [values[mark]], marker="o", markersize=10, fillstyle="none", color="red")
-        axes.set_xticks(range(len(x)), x, rotation=90, fontsize=7)
+            axes.axvspan(mark - 0.4, mark + 0.4, color="red", alpha=0.15, linewidth=0)
+        axes.set_xticks(range(len(x)), x, rotation=90 if max(map(len, x)) > 4 else 0, fontsize=7)
         axes.set(title=title, xlabel=x_label)
         axes.grid(alpha=0.3)
+        axes.legend(fontsize=7)
     _save_plot(figure, path)
 
 
@@ -235,6 +237,22 @@ def scatter(
     plain_ticks(axes.yaxis)
     axes.grid(alpha=0.3, which="both")
     axes.legend(fontsize=8)
+    _save_plot(figure, path)
+
+
+def trade_offs(
+    panels: Mapping[str, Mapping[str, Sequence[tuple[float, float]]]], *, x_label: str, y_label: str, path: Path
+) -> None:
+    """A PNG with one panel a pair of pictures, log scales, and one line of points a set of layers."""
+    figure = _figure(4.6 * len(panels), 4)
+    for axes, (title, curves) in zip(np.atleast_1d(figure.subplots(1, len(panels))), panels.items(), strict=True):
+        for name, points in curves.items():
+            axes.plot(*zip(*points, strict=True), marker="o", markersize=4, linewidth=1.2, label=name)
+        axes.set(title=title, xlabel=x_label, ylabel=y_label, xscale="log", yscale="log")
+        plain_ticks(axes.xaxis)
+        plain_ticks(axes.yaxis)
+        axes.grid(alpha=0.3, which="both")
+        axes.legend(fontsize=7)
     _save_plot(figure, path)
 
 

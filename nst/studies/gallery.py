@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -13,12 +12,10 @@ from nst.engine import images
 from nst.engine.jobs import Job
 from nst.engine.layers import window
 from nst.engine.results import Result, known
-from nst.errors import ParamsError
-from nst.params import RECOMMENDED, Pair, Params
-from nst.studies import figures, tables
+from nst.params import Pair, Params
+from nst.studies import figures, refuse_unknown_layers, tables
 from nst.studies.originals import Original, of_pair, of_pairs, pair_name
 
-ALONE = False
 Grams = dict[str, dict[str, NDArray[np.float32]]]
 """Gram matrices by layer and picture."""
 
@@ -49,11 +46,10 @@ def write(params: Params, results: Mapping[Job, Result], data: Path, folder: Pat
     grid = {pair: results[job] for pair, job in _grid(params).items()}
     favourites = {pair: results[job] for pair, job in _favourites(params).items()}
     grams = _gram_matrices(params, grid, data)
-    distances = [tables.distances(result) for result in grid.values()]
     target = folder / figures.FOLDER
 
     tables.write((results[job] for job in jobs(params, results)), folder)
-    tables.write_headline({name: fmean(each[name] for each in distances) for name in distances[0]}, folder)
+    tables.write_headline(list(grid.values()), folder)
     tables.write_metrics(_metrics(params, grid, favourites, grams), folder)
     _draw_grid(params, grid, data, target / "grid.webp")
     _draw_favourites(params, favourites, target)
@@ -137,11 +133,7 @@ def _draw_favourites(params: Params, favourites: Mapping[Pair, Result], target: 
 
 def _job(params: Params, pair: Pair, **changes: object) -> Job:
     section = params.gallery
-    if RECOMMENDED in (section.content_layer, section.style_layers):
-        raise ParamsError(
-            "gallery: its layers are those that the transfer study recommends, which has not run yet: "
-            "run that first (`dvc repro transfer`), or name layers in params.yaml"
-        )
+    refuse_unknown_layers(section, "gallery")
     return section.job(
         "transfer",
         content=pair[0],

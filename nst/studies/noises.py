@@ -1,7 +1,8 @@
 """Pictures made of the same originals from several noises: a sheet of them, and how alike they are."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Literal
 
 from PIL import Image
 
@@ -10,6 +11,11 @@ from nst.engine.jobs import Noise
 from nst.engine.results import Result
 from nst.studies import figures
 from nst.studies.originals import Original
+
+
+def originals(kind: Literal["content", "style"], names: Sequence[str], size: int) -> list[Original]:
+    """The pictures of one kind."""
+    return [Original(kind, name, size) for name in names]
 
 
 def sheet(
@@ -41,9 +47,19 @@ def sheet(
     return figures.contact_sheet(rows, row_labels=[one.name for one in originals], column_labels=columns)
 
 
-def likeness(first: Result, second: Result) -> dict[str, float]:
-    """How alike two pictures of the same size are: their PSNR in dB, and the share of variation they have in common."""
+def alike(runs: Mapping[tuple[str, str, int], Result]) -> Iterator[dict[str, str | float]]:
+    """Rows of noises.csv: how alike what was made from two noises is, of each original at each layer or window that
+    was run from both; PSNR in dB, and shared variation.
+
+    Args:
+        runs: by layer or window, name of the original, and seed of the noise.
+    """
     from nst.engine import metrics
 
-    one, other = (metrics.as_tensor(images.from_png(result.png)) for result in (first, second))
-    return {"psnr_between": metrics.psnr(one, other), "shared": metrics.shared_variation(one, other)}
+    groups: dict[tuple[str, str], list[Result]] = {}
+    for (place, name, _), result in runs.items():
+        groups.setdefault((place, name), []).append(result)
+    for (place, name), (one, other, *_) in groups.items():
+        first, second = (metrics.as_tensor(images.from_png(result.png)) for result in (one, other))
+        both = {"psnr": metrics.psnr(first, second), "shared": metrics.shared_variation(first, second)}
+        yield {"layers": place, "original": name, **both}

@@ -7,95 +7,65 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-
 from nst.engine import images
 from nst.engine.jobs import Job
 from nst.engine.layers import layer_number
 from nst.engine.results import Result, known
 from nst.params import Params
 from nst.studies import figures, noises, tables
-from nst.studies.choices import Choice, best_layer
+from nst.studies.choices import Choice, best_layer, shortlist
 from nst.studies.originals import Original
 
-ALONE = False
+Run = tuple[str, str, int]
+"""Layer, content and seed."""
+DEPTH = ("psnr", "ssim", "content_distance")
+"""What is shown over depth."""
 
 
 def originals(params: Params) -> list[Original]:
     """All pictures it starts from."""
-    section = params.reconstruction
-    return [Original("content", name, section.size) for name in (section.content, *section.compare_contents)]
+    return noises.originals("content", params.reconstruction.contents, params.reconstruction.size)
 
 
 def jobs(params: Params, results: Mapping[Job, Result]) -> list[Job]:
-    """One job a layer; then, at the best layer, one a content and noise."""
-    first = _layer_jobs(params)
+    """Every layer and content, from the first noise; then the best layers from all noises."""
+    first = _jobs(params, params.reconstruction.layers, params.reconstruction.seeds[:1])
     if not all(job in results for job in first.values()):
         return list(first.values())
-    compared = _comparison_jobs(params, choose(params, results).winner)
-    return list(dict.fromkeys([*first.values(), *compared.values()]))
+    return list(dict.fromkeys([*first.values(), *_shortlisted(params, results).values()]))
 
 
 def choose(params: Params, results: Mapping[Job, Result]) -> Choice:
-    """The best layer, by `nst.studies.choices.best_layer`."""
-    ssim = {layer: known(results[job].quality.ssim) for layer, job in _layer_jobs(params).items()}
-    return best_layer(ssim, params.reconstruction.min_ssim)
+    """The best of the layers that were run from all noises, by `nst.studies.choices.best_layer`."""
+    return best_layer(_by_layer(_shortlisted(params, results), results), params.reconstruction.min_ssim)
 
 
 def write(params: Params, results: Mapping[Job, Result], data: Path, folder: Path) -> None:
     """Tables, the layers as a grid (deepest top left), curves over depth, and the noises side by side."""
+    section = params.reconstruction
     choice = choose(params, results)
-    layers = {layer: results[job] for layer, job in _layer_jobs(params).items()}
-    compared = {key: results[job] for key, job in _comparison_jobs(params, choice.winner).items()}
+    layers = {key: results[job] for key, job in _jobs(params, section.layers, section.seeds[:1]).items()}
+    repeated = {key: results[job] for key, job in _shortlisted(params, results).items()}
+    at_best = {(content, seed): result for (layer, content, seed), result in repeated.items() if layer == choice.winner}
+    of_first = {layer: result for (layer, content, _), result in layers.items() if content == section.contents[0]}
     target = folder / figures.FOLDER
 
     tables.write((results[job] for job in jobs(params, results)), folder)
-    tables.write_csv(_depth_rows(layers), folder / "depth.csv")
-    tables.write_headline(_headline(choice, layers[choice.winner]), folder)
-    tables.write_metrics(_metrics(params, choice, layers, compared), folder)
-    _draw_layers(layers, choice.winner, target / "layers.webp")
-    _draw_depth(layers, choice.winner, target / "depth.png")
-    figures.save(_noise_sheet(params, compared, data), target / "noises.webp")
+    tables.write_csv(_depth_rows(layers), folder, "depth.csv")
+    tables.write_headline(list(at_best.values()), folder, choice)
+    tables.write_csv(noises.alike(repeated), folder, "noises.csv")
+    tables.write_metrics(choice.as_dict(), folder)
+    _draw_layers(of_first, choice.winner, target / "layers.webp")
+    _draw_depth(section.layers, layers, choice.winner, target / "depth.png")
+    sheet = noises.sheet(originals(params), at_best, seeds=section.seeds, noise=section.noise, data=data)
+    figures.save(sheet, target / "noises.webp")
 
 
-def _depth_rows(layers: Mapping[str, Result]) -> Iterator[dict[str, Any]]:
-    for layer, result in layers.items():
-        quality = result.quality
-        yield {"number": layer_number(layer), "layer": layer, "psnr": quality.psnr, "ssim": quality.ssim}
-
-
-def _headline(choice: Choice, best: Result) -> dict[str, Any]:
-    return {
-        "best": choice.winner,
-        "margin": choice.margin,
-        "psnr": best.quality.psnr,
-        "ssim": best.quality.ssim,
-        **tables.distances(best),
-    }
-
-
-def _metrics(
-    params: Params, choice: Choice, layers: Mapping[str, Result], compared: Mapping[tuple[str, int], Result]
-) -> dict[str, Any]:
-    section = params.reconstruction
-    return {
-        "best_layer": choice.winner,
-        "rule": choice.rule,
-        "runner_up": choice.runner_up,
-        "margin": choice.margin,
-        "psnr": {layer: result.quality.psnr for layer, result in layers.items()},
-        "ssim": {layer: result.quality.ssim for layer, result in layers.items()},
-        "content_distance": {layer: result.quality.content_distance for layer, result in layers.items()},
-        "noises": {
-            content: _noise_metrics([compared[content, seed] for seed in section.compare_seeds])
-            for content in section.compare_contents
-        },
-    }
-
-
-def _noise_metrics(made: Sequence[Result]) -> dict[str, Any]:
-    """Of one content, from each noise."""
-    return {**noises.likeness(*made[:2]), "psnr": [result.quality.psnr for result in made]}
+def _depth_rows(layers: Mapping[Run, Result]) -> Iterator[dict[str, Any]]:
+    """Means over the contents."""
+    for name in dict.fromkeys(layer for layer, _, _ in layers):
+        made = [result for (layer, _, _), result in layers.items() if layer == name]
+        yield {"number": layer_number(name), "layer": name, **tables.means(made, DEPTH)}
 
 
 def _draw_layers(layers: Mapping[str, Result], best: str, path: Path) -> None:
@@ -107,41 +77,36 @@ def _draw_layers(layers: Mapping[str, Result], best: str, path: Path) -> None:
     figures.save(figures.folded_sheet(pictures, captions, mark=deepest_first.index(best)), path)
 
 
-def _draw_depth(layers: Mapping[str, Result], best: str, path: Path) -> None:
-    quality = [result.quality for result in layers.values()]
-    figures.line_plots(
-        list(layers),
-        {
-            "PSNR (dB, higher is closer)": [known(each.psnr) for each in quality],
-            "SSIM (higher is closer)": [known(each.ssim) for each in quality],
-            "content distance (lower is closer)": [known(each.content_distance) for each in quality],
-        },
-        x_label="layer",
-        path=path,
-        mark=list(layers).index(best),
-    )
+def _draw_depth(names: Sequence[str], layers: Mapping[Run, Result], best: str, path: Path) -> None:
+    titles = {"psnr": "PSNR (dB, higher is closer)", "ssim": "SSIM (higher is closer)"}
+    titles["content_distance"] = "content distance (lower is closer)"
+    panels: dict[str, dict[str, list[float]]] = {title: {} for title in titles.values()}
+    for (_, content, _), result in layers.items():
+        for name, title in titles.items():
+            panels[title].setdefault(content, []).append(known(getattr(result.quality, name)))
+    figures.line_plots(list(names), panels, x_label="layer", path=path, mark=list(names).index(best))
 
 
-def _noise_sheet(params: Params, compared: Mapping[tuple[str, int], Result], data: Path) -> Image.Image:
-    section = params.reconstruction
-    originals = [Original("content", name, section.size) for name in section.compare_contents]
-    return noises.sheet(originals, compared, seeds=section.compare_seeds, noise=section.noise, data=data)
-
-
-def _layer_jobs(params: Params) -> dict[str, Job]:
+def _jobs(params: Params, layers: Sequence[str], seeds: Sequence[int]) -> dict[Run, Job]:
     section = params.reconstruction
     return {
-        layer: section.job(
-            "reconstruct", content=section.content, content_layers=(layer,), seed=section.compare_seeds[0]
-        )
-        for layer in section.layers
+        (layer, content, seed): section.job("reconstruct", content=content, content_layers=(layer,), seed=seed)
+        for layer in layers
+        for content in section.contents
+        for seed in seeds
     }
 
 
-def _comparison_jobs(params: Params, layer: str) -> dict[tuple[str, int], Job]:
+def _shortlisted(params: Params, results: Mapping[Job, Result]) -> dict[Run, Job]:
+    """The runs from all noises of the layers around the best one of the first noise."""
     section = params.reconstruction
-    return {
-        (content, seed): section.job("reconstruct", content=content, content_layers=(layer,), seed=seed)
-        for content in section.compare_contents
-        for seed in section.compare_seeds
-    }
+    ssim = _by_layer(_jobs(params, section.layers, section.seeds[:1]), results)
+    return _jobs(params, shortlist(ssim, section.min_ssim), section.seeds)
+
+
+def _by_layer(runs: Mapping[Run, Job], results: Mapping[Job, Result]) -> dict[str, list[float]]:
+    """SSIM of each content and noise."""
+    ssim: dict[str, list[float]] = {}
+    for (layer, _, _), job in runs.items():
+        ssim.setdefault(layer, []).append(known(results[job].quality.ssim))
+    return ssim

@@ -7,8 +7,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-
 from nst.engine import images
 from nst.engine.jobs import Job
 from nst.engine.layers import layer_number, window
@@ -18,73 +16,57 @@ from nst.studies import figures, noises, tables
 from nst.studies.choices import Choice, best_window
 from nst.studies.originals import Original
 
-ALONE = False
+Run = tuple[str, str, int]
+"""Window, style and seed."""
+DEPTH = ("style_distance", "sliced_wasserstein", "colour_distance", "arrangement")
+"""What is shown over depth."""
 
 
 def originals(params: Params) -> list[Original]:
     """All pictures it starts from."""
-    section = params.synthesis
-    return [Original("style", name, section.size) for name in (section.style, *section.compare_styles)]
+    return noises.originals("style", params.synthesis.styles, params.synthesis.size)
 
 
 def jobs(params: Params, results: Mapping[Job, Result]) -> list[Job]:
-    """One job a window; then, at the best window, one a style and noise."""
-    first = _window_jobs(params)
-    if not all(job in results for job in first.values()):
-        return list(first.values())
-    compared = _comparison_jobs(params, choose(params, results).winner)
-    return list(dict.fromkeys([*first.values(), *compared.values()]))
+    """Every window, style and noise."""
+    del results
+    return list(_jobs(params).values())
 
 
 def choose(params: Params, results: Mapping[Job, Result]) -> Choice:
     """The best window, by `nst.studies.choices.best_window`."""
-    windows = _window_jobs(params)
-    return best_window({name: known(results[job].quality.style_distance) for name, job in windows.items()})
+    distances: dict[str, list[float]] = {}
+    for (name, _, _), job in _jobs(params).items():
+        distances.setdefault(name, []).append(known(results[job].quality.style_distance))
+    return best_window(distances)
 
 
 def write(params: Params, results: Mapping[Job, Result], data: Path, folder: Path) -> None:
-    """Tables, the windows as a grid (deepest top left), style distance over depth, and the noises side by side."""
+    """Tables, the windows as a grid (deepest top left), distances over depth, and the noises side by side."""
+    section = params.synthesis
     choice = choose(params, results)
-    windows = {name: results[job] for name, job in _window_jobs(params).items()}
-    compared = {key: results[job] for key, job in _comparison_jobs(params, choice.winner).items()}
-    best = tables.distances(windows[choice.winner])
+    runs = {key: results[job] for key, job in _jobs(params).items()}
+    at_best = {(style, seed): result for (name, style, seed), result in runs.items() if name == choice.winner}
+    of_first = {name: result for (name, *run), result in runs.items() if run == [section.styles[0], section.seeds[0]]}
     target = folder / figures.FOLDER
 
-    tables.write((results[job] for job in jobs(params, results)), folder)
-    tables.write_csv(_depth_rows(windows), folder / "depth.csv")
-    tables.write_headline({"best": choice.winner, "margin": choice.margin, **best}, folder)
-    tables.write_metrics(_metrics(params, choice, windows, compared), folder)
-    _draw_windows(windows, choice.winner, target / "windows.webp")
-    _draw_depth(windows, choice.winner, target / "depth.png")
-    figures.save(_noise_sheet(params, compared, data), target / "noises.webp")
+    tables.write(runs.values(), folder)
+    tables.write_csv(_depth_rows(runs), folder, "depth.csv")
+    tables.write_headline(list(at_best.values()), folder, choice)
+    tables.write_csv(noises.alike(runs), folder, "noises.csv")
+    tables.write_metrics(choice.as_dict(), folder)
+    _draw_windows(of_first, choice.winner, target / "windows.webp")
+    _draw_depth(runs, list(of_first), choice.winner, target / "depth.png")
+    sheet = noises.sheet(originals(params), at_best, seeds=section.seeds, noise=section.noise, data=data)
+    figures.save(sheet, target / "noises.webp")
 
 
-def _depth_rows(windows: Mapping[str, Result]) -> Iterator[dict[str, Any]]:
-    for name, result in windows.items():
-        first_layer = layer_number(result.job.style_layers[0])
-        yield {"first_layer": first_layer, "window": name, **tables.distances(result)}
-
-
-def _metrics(
-    params: Params, choice: Choice, windows: Mapping[str, Result], compared: Mapping[tuple[str, int], Result]
-) -> dict[str, Any]:
-    section = params.synthesis
-    return {
-        "best_window": choice.winner,
-        "rule": choice.rule,
-        "runner_up": choice.runner_up,
-        "margin": choice.margin,
-        "style_distance": {name: result.quality.style_distance for name, result in windows.items()},
-        "noises": {
-            style: _noise_metrics([compared[style, seed] for seed in section.compare_seeds])
-            for style in section.compare_styles
-        },
-    }
-
-
-def _noise_metrics(made: Sequence[Result]) -> dict[str, Any]:
-    """Of one style, from each noise."""
-    return {**noises.likeness(*made[:2]), "style_distance": [result.quality.style_distance for result in made]}
+def _depth_rows(runs: Mapping[Run, Result]) -> Iterator[dict[str, Any]]:
+    """Means over the styles and noises."""
+    for name in dict.fromkeys(name for name, _, _ in runs):
+        made = [result for (one, _, _), result in runs.items() if one == name]
+        first_layer = layer_number(made[0].job.style_layers[0])
+        yield {"first_layer": first_layer, "window": name, **tables.means(made, DEPTH)}
 
 
 def _draw_windows(windows: Mapping[str, Result], best: str, path: Path) -> None:
@@ -94,37 +76,23 @@ def _draw_windows(windows: Mapping[str, Result], best: str, path: Path) -> None:
     figures.save(figures.folded_sheet(pictures, captions, mark=deepest_first.index(best)), path)
 
 
-def _draw_depth(windows: Mapping[str, Result], best: str, path: Path) -> None:
-    figures.line_plots(
-        list(windows),
-        {"style distance (lower is closer)": [known(result.quality.style_distance) for result in windows.values()]},
-        x_label="window of layers",
-        path=path,
-        mark=list(windows).index(best),
-    )
+def _draw_depth(runs: Mapping[Run, Result], windows: Sequence[str], best: str, path: Path) -> None:
+    """One line a style, means over the noises."""
+    titles = {"style_distance": "style distance (lower is closer)", "arrangement": "arrangement (1: the style's own)"}
+    panels: dict[str, dict[str, list[float]]] = {}
+    for style in dict.fromkeys(style for _, style, _ in runs):
+        of_style = {key: result for key, result in runs.items() if key[1] == style}
+        for row in _depth_rows(of_style):
+            for name in [name for name in titles if name in row]:
+                panels.setdefault(titles[name], {}).setdefault(style, []).append(row[name])
+    figures.line_plots(windows, panels, x_label="window of layers", path=path, mark=list(windows).index(best))
 
 
-def _noise_sheet(params: Params, compared: Mapping[tuple[str, int], Result], data: Path) -> Image.Image:
-    section = params.synthesis
-    originals = [Original("style", name, section.size) for name in section.compare_styles]
-    return noises.sheet(originals, compared, seeds=section.compare_seeds, noise=section.noise, data=data)
-
-
-def _window_jobs(params: Params) -> dict[str, Job]:
+def _jobs(params: Params) -> dict[Run, Job]:
     section = params.synthesis
     return {
-        window(layers): section.job(
-            "synthesize", style=section.style, style_layers=layers, seed=section.compare_seeds[0]
-        )
+        (window(layers), style, seed): section.job("synthesize", style=style, style_layers=layers, seed=seed)
         for layers in section.windows
-    }
-
-
-def _comparison_jobs(params: Params, best: str) -> dict[tuple[str, int], Job]:
-    section = params.synthesis
-    layers = next(layers for layers in section.windows if window(layers) == best)
-    return {
-        (style, seed): section.job("synthesize", style=style, style_layers=layers, seed=seed)
-        for style in section.compare_styles
-        for seed in section.compare_seeds
+        for style in section.styles
+        for seed in section.seeds
     }

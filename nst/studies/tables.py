@@ -1,28 +1,29 @@
 """The files that studies write: quality.csv, timing.csv, metrics.json, headline.json, pictures.  And how to read them.
 
-A field that is added to `Quality` is a column of quality.csv; one added to `Timing`, of timing.csv.
+A number that is added to `Quality` is a column of quality.csv; one added to `Timing`, of timing.csv.
 """
 
 import csv
 import dataclasses
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-from nst.engine.layers import window
+from nst.engine.layers import LAYERS, window
 from nst.engine.results import Result
+from nst.studies.choices import Choice
 
 if TYPE_CHECKING:
-    import pandas as pd
-
-DISTANCES = ("content_distance", "style_distance", "sliced_wasserstein", "colour_distance")
-"""Metrics that headlines and tables of depth show."""
+    pass
 
 JOB_COLUMNS = (
     "content", "style", "content_layer", "style_layers", "init", "seed", "size", "iterations", "optimizer",
+    "style_weight",
 )  # fmt: skip
-"""Columns of quality.csv that describe the job; after them comes every field of `Quality`."""
+"""Columns of quality.csv that describe the job; after them comes every number of `Quality`."""
 NOT_IN_TIMING = ("start_seconds", "iterations", "elapsed")
 """Fields of `Timing` that timing.csv leaves out; speed.csv, quality.csv and elapsed.csv have them."""
 
@@ -31,12 +32,15 @@ TABLES = ("metrics.json", "quality.csv", "timing.csv")
 
 IMAGES = "images"
 """The folder of single pictures, inside a study's folder."""
+FOLDER = "tables"
+"""The folder of tables, inside a study's folder; headline.json alone, and recommended.json, are beside it."""
 
 
 def write(results: Iterable[Result], folder: Path) -> None:
-    """Write the pictures of `results`, quality.csv and timing.csv into a study's folder.
+    """Write the pictures of `results`, quality.csv and timing.csv into a study's folder; and style_layers.csv, where
+    there is a style: each layer's relative Gram error, a column a layer.
 
-    quality.csv depends on nothing but the jobs; timing.csv differs from run to run.
+    quality.csv and style_layers.csv depend on nothing but the jobs; timing.csv differs from run to run.
     """
     results = list(results)
     names = [result.job.name for result in results]
@@ -45,7 +49,14 @@ def write(results: Iterable[Result], folder: Path) -> None:
     for result in results:
         (folder / image_path(result)).write_bytes(result.png)
     for name, rows in (("quality.csv", map(_quality, results)), ("timing.csv", map(_timing, results))):
-        write_csv(rows, folder / name, digits=6)
+        write_csv(rows, folder, name, digits=6)
+    errors = [
+        {"job": result.job.name, **dict(zip(LAYERS, found, strict=True))}
+        for result in results
+        if (found := result.quality.gram_errors)
+    ]
+    if errors:
+        write_csv(errors, folder, "style_layers.csv", digits=6)
 
 
 def image_path(result: Result) -> str:
@@ -55,42 +66,56 @@ def image_path(result: Result) -> str:
 
 def write_metrics(metrics: Mapping[str, Any], folder: Path) -> None:
     """metrics.json: all that the study found, for the report."""
-    _write_json(metrics, folder / "metrics.json")
+    (folder / FOLDER).mkdir(parents=True, exist_ok=True)
+    _write_json(metrics, folder / FOLDER / "metrics.json")
 
 
-def write_headline(values: Mapping[str, float | str | None], folder: Path) -> None:
-    """headline.json: the few numbers that a study is judged by.
+def write_headline(results: Sequence[Result], folder: Path, choice: Choice | None = None) -> None:
+    """headline.json: the mean distances of `results`; and what was chosen, and how many others could be as good.
 
-    `dvc metrics show`, `dvc metrics diff` and `dvc exp show` make a column of each.
+    `dvc metrics show`, `dvc metrics diff` and `dvc exp show` make a column of each key, so all studies share them.
     """
-    _write_json(values, folder / "headline.json")
+    chosen = {"best": choice.winner, "alike": len(choice.alike)} if choice else {}
+    _write_json({**chosen, **means(results, ("content_distance", "style_distance"))}, folder / "headline.json")
 
 
-def write_recommended(content_layer: str, style_layers: str, folder: Path) -> None:
-    """recommended.json: the layers that the transfer study recommends, and nothing else.
+@dataclass(frozen=True)
+class Recommended:
+    """The layers that the transfer study recommends, and those that it compared them with.
 
-    The gallery depends on this file alone: other numbers of the study may change, and it need not run again.
+    The studies that build on it depend on its file alone: other numbers may change, and they need not run again.
     """
-    _write_json({"content_layer": content_layer, "style_layers": style_layers}, folder / "recommended.json")
+
+    content_layer: str
+    style_layers: str
+    finalists: tuple[tuple[str, str], ...]
+    """Content layer and style layers of each."""
+
+    def write(self, folder: Path) -> None:
+        """recommended.json, in a study's folder."""
+        _write_json(dataclasses.asdict(self), folder / "recommended.json")
+
+    @classmethod
+    def read(cls, folder: Path) -> "Recommended":
+        """Inverse of `write`."""
+        found = _read_json(folder / "recommended.json")
+        finalists = tuple((layer, layers) for layer, layers in found.pop("finalists"))
+        return cls(**found, finalists=finalists)
 
 
-def read_recommended(folder: Path) -> tuple[str, str]:
-    """What `write_recommended` wrote into a study's folder: content layer, style layers."""
-    found = _read_json(folder / "recommended.json")
-    return found["content_layer"], found["style_layers"]
+def means(results: Sequence[Result], metrics: Sequence[str]) -> dict[str, float]:
+    """Of those metrics that all these results have."""
+    values = {name: [getattr(result.quality, name) for result in results] for name in metrics}
+    return {name: fmean(found) for name, found in values.items() if None not in found}
 
 
-def distances(result: Result) -> dict[str, float]:
-    """The distances of a result to its originals, by name; only those that this kind of job has."""
-    found = {name: getattr(result.quality, name) for name in DISTANCES}
-    return {name: value for name, value in found.items() if value is not None}
-
-
-def write_csv(rows: "Iterable[dict[str, Any]] | pd.DataFrame", path: Path, digits: int = 5) -> None:
-    """A table, its numbers to so many significant digits."""
+def write_csv(rows: Iterable[dict[str, Any]], folder: Path, name: str, digits: int = 5) -> None:
+    """A table of a study, its numbers to so many significant digits."""
     import pandas as pd
 
-    pd.DataFrame(rows).to_csv(path, index=False, lineterminator="\n", float_format=f"%.{digits}g")
+    (folder / FOLDER).mkdir(parents=True, exist_ok=True)
+    table = pd.DataFrame(rows)
+    table.to_csv(folder / FOLDER / name, index=False, lineterminator="\n", float_format=f"%.{digits}g")
 
 
 def read_csv(path: Path) -> list[dict[str, str]]:
@@ -101,7 +126,7 @@ def read_csv(path: Path) -> list[dict[str, str]]:
 
 def read_metrics(folder: Path) -> dict[str, Any]:
     """What `write_metrics` wrote into a study's folder."""
-    return _read_json(folder / "metrics.json")
+    return _read_json(folder / FOLDER / "metrics.json")
 
 
 def flat(values: Any, prefix: str = "") -> dict[str, Any]:
@@ -123,7 +148,7 @@ def _write_json(values: Mapping[str, Any], path: Path) -> None:
 
 
 def _quality(result: Result) -> dict[str, Any]:
-    """A row of quality.csv: what the job was, every field of `Quality`, and where the picture lies."""
+    """A row of quality.csv: what the job was, every number of `Quality`, and where the picture lies."""
     job = result.job
     layers = {
         "content_layer": "+".join(job.content_layers) or None,
@@ -132,7 +157,7 @@ def _quality(result: Result) -> dict[str, Any]:
     return {
         "job": job.name,
         **{name: layers[name] if name in layers else getattr(job, name) for name in JOB_COLUMNS},
-        **dataclasses.asdict(result.quality),
+        **result.quality.numbers(),
         "image": image_path(result),
     }
 

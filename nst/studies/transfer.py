@@ -1,10 +1,11 @@
-"""Both losses: every content layer (rows) with every style window (columns).
+"""Both losses: every content layer (rows) with every style window (columns); then the best cells on more pictures.
 
 Gatys, Ecker & Bethge (2016), "Image Style Transfer Using Convolutional Neural Networks", extended from one choice of
-layers to all of them.
+layers to all of them.  The grid, of one pair and few iterations, proposes cells; these and the authors' own layers are
+the finalists, which run on all pairs and noises.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,31 +13,49 @@ import numpy as np
 
 from nst.engine import images
 from nst.engine.jobs import Job
-from nst.engine.layers import layer_number, window
+from nst.engine.layers import CLASSIC, CLASSIC_NAME, layer_number, parse_layers, window
 from nst.engine.results import Result, known
-from nst.params import Params
+from nst.params import Pair, Params
 from nst.studies import figures, tables
-from nst.studies.choices import Cell, Choice, pareto_front, recommended_cell
-from nst.studies.originals import Original, of_pair, pair_name
+from nst.studies.choices import (
+    CLASSIC_CONTENT_LAYER,
+    Cell,
+    Choice,
+    best_finalist,
+    cell_name,
+    pareto_front,
+    proposals,
+)
+from nst.studies.originals import Original, of_pair, of_pairs, pair_name
 
-ALONE = False
 GROUP = 3
 """Rows of the grid in each figure that shows some of them larger."""
+Layers = tuple[str, str]
+"""Content layer and name of the style layers: of a cell, of a finalist."""
+Run = tuple[Layers, Pair, int]
+"""Layers, pair and seed of a finalist's run."""
+INDEPENDENT = ("st_lpips", "colour_distance")
+"""From the content and from the style: metrics that share no layer with any candidate, to confirm the choice by."""
+SHOWN = ("content_distance", "style_distance", "sliced_wasserstein", "cfsd", *INDEPENDENT)
+"""Of finalists."""
 
 
 def originals(params: Params) -> list[Original]:
     """All pictures it starts from."""
-    return of_pair((params.transfer.content, params.transfer.style), params.transfer.size)
+    section = params.transfer
+    return [*of_pair((section.content, section.style), section.size), *of_pairs(section.finalists.pairs, section.size)]
 
 
 def jobs(params: Params, results: Mapping[Job, Result]) -> list[Job]:
-    """One job a cell, row by row."""
-    del results
-    return list(_grid(params).values())
+    """One job a cell, row by row; then the finalists on all pairs and noises."""
+    grid = _grid(params)
+    if not all(job in results for job in grid.values()):
+        return list(grid.values())
+    return list(dict.fromkeys([*grid.values(), *_finalists(params, results).values()]))
 
 
 def cells(params: Params, results: Mapping[Job, Result]) -> list[Cell]:
-    """All cells of the grid, row by row."""
+    """All cells of the grid, row by row; the classic layers are its last column."""
     return [
         Cell(
             content_layer=layer,
@@ -48,59 +67,72 @@ def cells(params: Params, results: Mapping[Job, Result]) -> list[Cell]:
     ]
 
 
-def choose(params: Params, results: Mapping[Job, Result]) -> tuple[Cell, Choice]:
-    """The recommended cell, by `nst.studies.choices.recommended_cell`."""
-    return recommended_cell(cells(params, results))
+def choose(params: Params, results: Mapping[Job, Result]) -> Choice:
+    """The recommended cell, by `nst.studies.choices.best_finalist`."""
+    distances = _distances(params, results, ("content_distance", "style_distance"))
+    return best_finalist({name: [(known(c), known(s)) for c, s in runs] for name, runs in distances.items()})
+
+
+def confirm(params: Params, results: Mapping[Job, Result]) -> Choice | None:
+    """The choice by metrics that share no layer with any candidate; None where pictures are too small for them."""
+    distances = _distances(params, results, INDEPENDENT)
+    if any(value is None for runs in distances.values() for run in runs for value in run):
+        return None
+    known_ones = {name: [(known(c), known(s)) for c, s in runs] for name, runs in distances.items()}
+    return best_finalist(known_ones, "ST-LPIPS and colour distance")
 
 
 def write(params: Params, results: Mapping[Job, Result], data: Path, folder: Path) -> None:
-    """Tables, the grid as an overview and in groups of three rows, heat maps of both distances, and their front."""
+    """Tables, the grid as an overview and in groups of three rows, heat maps of both distances, their front, and the
+    finalists."""
     grid = {key: results[job] for key, job in _grid(params).items()}
+    finalists = {run: results[job] for run, job in _finalists(params, results).items()}
     every = cells(params, results)
-    cell, choice = choose(params, results)
-    best = grid[cell.content_layer, cell.window]
+    choice, confirmed = choose(params, results), confirm(params, results)
+    best = next(layers for layers, _, _ in finalists if cell_name(*layers) == choice.winner)
+    at_best = {key: result for key, result in finalists.items() if key[0] == best}
     target = folder / figures.FOLDER
 
-    tables.write(grid.values(), folder)
-    tables.write_headline({"best": choice.winner, "margin": choice.margin, **tables.distances(best)}, folder)
-    tables.write_recommended(cell.content_layer, cell.window, folder)
-    tables.write_metrics(_metrics(every, cell, choice), folder)
-    _draw_grid(params, grid, cell, target)
-    _draw_heat_maps(params, every, cell, target)
-    _draw_front(params, every, cell, target / "front.png")
-    _draw_recommended(params, best, choice.winner, data, target / "recommended.webp")
-
-
-def _metrics(every: Sequence[Cell], cell: Cell, choice: Choice) -> dict[str, Any]:
-    return {
-        "recommended": {
-            "content_layer": cell.content_layer,
-            "style_layers": cell.window,
-            "content_distance": cell.content_distance,
-            "style_distance": cell.style_distance,
+    tables.write((results[job] for job in jobs(params, results)), folder)
+    tables.write_csv(_cell_rows(grid), folder, "cells.csv", digits=6)
+    tables.write_csv(_finalist_rows(finalists), folder, "finalists.csv", digits=6)
+    tables.write_headline(list(at_best.values()), folder, choice)
+    compared = tuple(dict.fromkeys(layers for layers, _, _ in finalists))
+    tables.Recommended(*best, finalists=compared).write(folder)
+    tables.write_metrics(
+        {
+            **choice.as_dict(),
+            "confirmed": confirmed and confirmed.as_dict(),
+            "front": [one.name for one in pareto_front(every)],
         },
-        "rule": choice.rule,
-        "runner_up": choice.runner_up,
-        "margin": choice.margin,
-        "cells": len(every),
-        "front": [one.name for one in pareto_front(every)],
-        "content_distance": _extremes([one.content_distance for one in every]),
-        "style_distance": _extremes([one.style_distance for one in every]),
-    }
+        folder,
+    )
+    _draw_grid(params, grid, best, target)
+    _draw_heat_maps(params, every, best, target)
+    _draw_front(params, every, list(compared), target / "front.png")
+    _draw_finalists(params, finalists, data, target / "finalists.webp")
 
 
-def _extremes(values: list[float]) -> dict[str, float]:
-    return {"min": min(values), "median": float(np.median(values)), "max": max(values)}
+def _cell_rows(grid: Mapping[Layers, Result]) -> Iterator[dict[str, Any]]:
+    for (layer, name), result in grid.items():
+        shown = {metric: getattr(result.quality, metric) for metric in ("content_distance", "style_distance")}
+        yield {"content_layer": layer, "style_layers": name, "job": result.job.name, **shown}
 
 
-def _draw_grid(params: Params, grid: Mapping[tuple[str, str], Result], cell: Cell, target: Path) -> None:
+def _finalist_rows(finalists: Mapping[Run, Result]) -> Iterator[dict[str, Any]]:
+    for (layers, pair, seed), result in finalists.items():
+        shown = {name: getattr(result.quality, name) for name in SHOWN}
+        yield {"finalist": cell_name(*layers), "pair": pair_name(*pair), "seed": seed, "job": result.job.name, **shown}
+
+
+def _draw_grid(params: Params, grid: Mapping[Layers, Result], best: Layers, target: Path) -> None:
     """grid.webp has all rows, small; rows_01-03.webp and so on have `GROUP` of them each."""
     windows, labels = _windows(params), _row_labels(params)
     pictures = [
         [images.from_png(grid[layer, name].png) for name in windows] for layer in params.transfer.content_layers
     ]
-    row, column = _position(params, cell)
-    sheet = figures.contact_sheet(pictures, row_labels=labels, column_labels=windows, cell=104, mark=(row, column))
+    mark = _position(params, best)
+    sheet = figures.contact_sheet(pictures, row_labels=labels, column_labels=windows, cell=104, mark=mark)
     figures.save(sheet, target / "grid.webp")
     for first in range(0, len(labels), GROUP):
         rows = slice(first, first + GROUP)
@@ -109,13 +141,13 @@ def _draw_grid(params: Params, grid: Mapping[tuple[str, str], Result], cell: Cel
             row_labels=labels[rows],
             column_labels=windows,
             cell=160,
-            mark=(row - first, column) if first <= row < first + GROUP else None,
+            mark=(mark[0] - first, mark[1]) if mark and first <= mark[0] < first + GROUP else None,
         )
         last = min(first + GROUP, len(labels))
         figures.save(sheet, target / f"rows_{first + 1:02d}-{last:02d}.webp", quality=75)
 
 
-def _draw_heat_maps(params: Params, every: Sequence[Cell], cell: Cell, target: Path) -> None:
+def _draw_heat_maps(params: Params, every: Sequence[Cell], best: Layers, target: Path) -> None:
     labels, windows = _row_labels(params), _windows(params)
     distances = {
         "content_distance": [one.content_distance for one in every],
@@ -127,52 +159,62 @@ def _draw_heat_maps(params: Params, every: Sequence[Cell], cell: Cell, target: P
             labels,
             windows,
             title=f"{name.replace('_', ' ')} (lower is closer)",
-            x_label="style window",
+            x_label="style layers",
             y_label="content layer",
             path=target / f"{name}.png",
-            mark=_position(params, cell),
+            mark=_position(params, best),
         )
 
 
-def _draw_front(params: Params, every: Sequence[Cell], cell: Cell, path: Path) -> None:
+def _draw_front(params: Params, every: Sequence[Cell], finalists: Sequence[Layers], path: Path) -> None:
+    chosen = {cell_name(*layers) for layers in finalists}
     groups = {
-        "cells": every,
-        "no cell is better in both": pareto_front(every),
-        f"recommended: {cell.name}": [cell],
+        "all cells": every,
+        "front": pareto_front(every),
+        "finalists": [cell for cell in every if cell.name in chosen],
     }
     figures.scatter(
-        {
-            name: ([one.content_distance for one in group], [one.style_distance for one in group])
-            for name, group in groups.items()
-        },
-        x_label="content distance",
-        y_label="style distance",
+        {name: ([c.content_distance for c in some], [c.style_distance for c in some]) for name, some in groups.items()},
+        x_label="content distance (lower is closer)",
+        y_label="style distance (lower is closer)",
         title=pair_name(params.transfer.content, params.transfer.style),
         path=path,
     )
 
 
-def _draw_recommended(params: Params, best: Result, name: str, data: Path, path: Path) -> None:
-    """The originals beside the picture of the recommended cell."""
+def _draw_finalists(params: Params, finalists: Mapping[Run, Result], data: Path, path: Path) -> None:
+    """One row a pair: its originals, and what each finalist makes of it from the first noise."""
     section = params.transfer
-    row = [*(original.read(data) for original in originals(params)), images.from_png(best.png)]
-    figures.save(figures.contact_sheet([row], column_labels=[section.content, section.style, name]), path)
+    names = list(dict.fromkeys(layers for layers, _, _ in finalists))
+    seed = section.finalists.seeds[0]
+    rows = [
+        [
+            *(original.read(data) for original in of_pair(pair, section.size)),
+            *(images.from_png(finalists[layers, pair, seed].png) for layers in names),
+        ]
+        for pair in section.finalists.pairs
+    ]
+    columns = ["content", "style", *(cell_name(*layers) for layers in names)]
+    figures.save(figures.contact_sheet(rows, column_labels=columns, cell=160), path)
 
 
 def _windows(params: Params) -> list[str]:
-    return [window(layers) for layers in params.transfer.style_windows]
+    """Columns of the grid: the windows, then the classic layers, if they are none of these."""
+    return list(dict.fromkeys([*map(window, params.transfer.style_windows), CLASSIC_NAME]))
 
 
 def _row_labels(params: Params) -> list[str]:
     return [f"{layer_number(layer)} {layer}" for layer in params.transfer.content_layers]
 
 
-def _position(params: Params, cell: Cell) -> tuple[int, int]:
-    """Row and column of a cell in the grid."""
-    return params.transfer.content_layers.index(cell.content_layer), _windows(params).index(cell.window)
+def _position(params: Params, cell: Layers) -> tuple[int, int] | None:
+    """Row and column of a cell in the grid; None for the classic one where the grid has not its row."""
+    layer, name = cell
+    rows = params.transfer.content_layers
+    return (rows.index(layer), _windows(params).index(name)) if layer in rows else None
 
 
-def _grid(params: Params) -> dict[tuple[str, str], Job]:
+def _grid(params: Params) -> dict[Layers, Job]:
     section = params.transfer
     return {
         (layer, window(layers)): section.job(
@@ -185,5 +227,39 @@ def _grid(params: Params) -> dict[tuple[str, str], Job]:
             seed=section.seed,
         )
         for layer in section.content_layers
-        for layers in section.style_windows
+        for layers in dict.fromkeys([*section.style_windows, CLASSIC])
     }
+
+
+def _finalists(params: Params, results: Mapping[Job, Result]) -> dict[Run, Job]:
+    section = params.transfer
+    proposed = proposals(cells(params, results), section.finalists.count)
+    chosen = [*((cell.content_layer, cell.window) for cell in proposed), (CLASSIC_CONTENT_LAYER, CLASSIC_NAME)]
+    # Other starts than noise have no seed, and would repeat exactly.
+    seeds = section.finalists.seeds if section.init == "noise" else section.finalists.seeds[:1]
+    return {
+        ((layer, name), pair, seed): section.job(
+            "transfer",
+            content=pair[0],
+            style=pair[1],
+            content_layers=(layer,),
+            style_layers=parse_layers(name.split(",")),
+            init=section.init,
+            seed=seed,
+            iterations=section.finalists.iterations,
+        )
+        for layer, name in chosen
+        for pair in section.finalists.pairs
+        for seed in seeds
+    }
+
+
+def _distances(
+    params: Params, results: Mapping[Job, Result], metrics: tuple[str, str]
+) -> dict[str, list[tuple[float | None, float | None]]]:
+    """Two metrics of each finalist's runs."""
+    found: dict[str, list[tuple[float | None, float | None]]] = {}
+    for (layers, _, _), job in _finalists(params, results).items():
+        first, second = (getattr(results[job].quality, name) for name in metrics)
+        found.setdefault(cell_name(*layers), []).append((first, second))
+    return found

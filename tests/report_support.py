@@ -35,10 +35,15 @@ def make_reports(folder: Path) -> tuple[Params, Path]:
     for study in params.STUDIES:
         values[study].pop("iterations", None)
     values |= {"size": 48, "iterations": ITERATIONS}
-    values["reconstruction"] |= {"layers": "1-3"}
+    values["reconstruction"] |= {"layers": ["conv1_1", "conv2_1", "conv4_2"]}
     values["synthesis"] |= {"windows": ["1-2", "2-3"]}
-    values["transfer"] |= {"content_layers": "1-4", "style_windows": ["1-2", "2-3", "3-4"]}
+    values["transfer"] |= {"content_layers": ["conv1_2", "conv2_1", "conv3_1", "conv4_2"]}
+    values["transfer"] |= {"style_windows": ["1-2", "2-3", "3-4"]}
+    pairs = [["egeskov", "great_wave"], ["chelsea", "cafe_terrace"]]
+    values["transfer"]["finalists"] = {"count": 2, "iterations": ITERATIONS, "pairs": pairs, "seeds": [0, 1]}
     values["initialization"] |= {"seeds": [0, 1], "content_layer": "conv2_2", "style_layers": "1-3"}
+    values["initialization"] |= {"long_iterations": 3}
+    values["parameters"] |= {"vary": {"style_weight": [1, 10], "optimizer": ["adam", "lbfgs"]}}
     values["gallery"] |= {"favourite_size": 64, "film": {**values["gallery"]["film"], "frames": 2}}
     (folder / "params.yaml").write_text(yaml.safe_dump(values), "utf-8")
     given = params.load(folder / "params.yaml")

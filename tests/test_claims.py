@@ -1,197 +1,183 @@
-"""Verdicts on the literature's claims and on the studies' choices, each way, from numbers that are made up here."""
+"""Verdicts on the literature's claims follow from intervals alone: each way, from numbers that are made up here."""
 
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pytest
 
 from nst.engine.layers import LAYERS
 from nst.report import choices, claims
-from nst.report.numbers import difference, rank_correlation
+from nst.report.claims import verdict
 from nst.report.run import Run, Study
+from nst.studies.choices import best_finalist, best_layer, best_window
 
 
-def test_rank_correlation() -> None:
-    assert rank_correlation([1, 2, 3], [5, 7, 9]) == pytest.approx(1)
-    assert rank_correlation([1, 2, 3, 4], [4, 3, 2, 1]) == pytest.approx(-1)
-    assert rank_correlation([1, 2, 2, 4], [1, 3, 3, 2]) == pytest.approx(0.333, abs=1e-3)  # ties share ranks
-    assert np.isnan(rank_correlation([1, 2, 3], [5, 5, 5]))
+def study(name: str, runs: pd.DataFrame | None = None, noises: pd.DataFrame | None = None, **metrics: Any) -> Study:
+    empty = pd.DataFrame()
+    return Study(name, metrics, empty if runs is None else runs, empty if noises is None else noises)
 
 
-def test_difference_of_two_means_by_hand() -> None:
-    # Equal variances 1 and sizes 3: 4 degrees of freedom, of which 97.5 % lie below t = 2.776; standard error √(2/3).
-    found = difference([4.0, 5.0, 6.0], [1.0, 2.0, 3.0])
-    assert found == pytest.approx((3.0, 3 - 2.776 * np.sqrt(2 / 3), 3 + 2.776 * np.sqrt(2 / 3)), abs=1e-3)
-    assert found.sign == 1
-    assert difference([1.0, 2.0, 3.0], [4.0, 5.0, 6.0]).sign == -1
-    assert difference([1.0, 2.0, 3.0], [2.0, 3.0, 4.0]).sign == 0
+def run(
+    *studies: Study,
+    cells: pd.DataFrame | None = None,
+    starts: pd.DataFrame | None = None,
+) -> Run:
+    """What claims are judged by; the rest is empty."""
+    empty = pd.DataFrame()
+    given = (empty if table is None else table for table in (cells, None, starts, None))
+    return Run(Path(), {one.name: one for one in studies}, *given)
 
 
-def test_difference_of_equal_runs_and_of_single_ones() -> None:
-    assert difference([2.0, 2.0], [5.0, 5.0]) == (-3, -3, -3)
-    assert difference([2.0, 2.0], [2.0, 2.0]).sign == 0
-    assert difference([2.0], [5.0, 6.0]).sign == 0
-
-
-def reconstructions(psnr: list[float], ssim: list[float]) -> pd.DataFrame:
-    return pd.DataFrame({"content": "castle", "content_layer": LAYERS[: len(psnr)], "psnr": psnr, "ssim": ssim})
+@pytest.mark.parametrize(
+    ("sides", "expected"),
+    [
+        ([1, 1], "holds"),
+        ([-1, -1], "doesn't hold"),
+        ([1, 0], "undecided"),
+        ([-1, 0], "undecided"),
+        ([1, -1], "undecided"),
+        ([0], "undecided"),
+        ([], "undecided"),
+    ],
+)
+def test_a_verdict_needs_all_intervals_on_one_side(sides: list[int], expected: str) -> None:
+    assert verdict(sides) == expected
 
 
 FALLING, RISING = [40.0, 30, 25, 20, 10, 9, 8, 7], [7.0, 8, 9, 10, 20, 25, 30, 40]
 
 
+def reconstructions(psnr: list[float], ssim: list[float]) -> Study:
+    """Two contents that agree; and the last layer again from another noise, which counts for nothing."""
+    columns = {"content_layer": LAYERS[: len(psnr)], "psnr": psnr, "ssim": ssim}
+    first = [pd.DataFrame({"content": content, **columns}) for content in ("castle", "cat")]
+    again = [table.iloc[-1:].assign(psnr=1000, ssim=1000) for table in first]
+    return study("reconstruction", pd.concat([*first, *again]))
+
+
 @pytest.mark.parametrize(
-    ("psnr", "ssim", "verdict"),
+    ("psnr", "ssim", "expected"),
     [
         (FALLING, FALLING, "holds"),
         ([30, 40, 25, 20, 10, 9, 7, 8], FALLING, "holds"),
-        (FALLING, RISING, "doesn't hold"),
-        ([5] * 8, FALLING, "doesn't hold"),
+        (RISING, RISING, "doesn't hold"),
+        (FALLING, RISING, "undecided"),
+        ([5.0] * 8, FALLING, "undecided"),
         ([10, 25, 7, 40, 8, 20, 9, 7.5], FALLING, "undecided"),
-        ([40, 30, 20, 10], [40, 30, 20, 10], "undecided"),
+        ([40.0, 30, 20], [40.0, 30, 20], "undecided"),
     ],
-    ids=["both fall", "almost", "one rises", "one stays", "one falls by half", "few layers"],
+    ids=["both fall", "almost", "both rise", "they disagree", "one stays", "one falls by half", "few layers"],
 )
-def test_worse_with_depth(psnr: list[float], ssim: list[float], verdict: str) -> None:
-    claim = claims.worse_with_depth(reconstructions(psnr, ssim))
-    assert claim.verdict == verdict
-    assert claim.rule and claim.source
-    assert claim.numbers[1][0] == f"ρ of SSIM, n = {len(ssim)}"
-
-
-def textures(gram: list[float], sliced: list[float] | None = None) -> pd.DataFrame:
-    """A run a window; one of them again from another noise, and one of another style, which count for nothing."""
-    windows = [f"{first}-{first + 4}" for first in range(1, len(gram) + 1)]
-    first = pd.DataFrame(
-        {"style": "wave", "style_layers": windows, "style_distance": gram, "sliced_wasserstein": sliced or gram}
-    )
-    others = pd.DataFrame(
-        {"style": ["wave", "other"], "style_layers": "1-5", "style_distance": 9.0, "sliced_wasserstein": 9.0}
-    )
-    return pd.concat([first, others])
+def test_worse_with_depth(psnr: list[float], ssim: list[float], expected: str) -> None:
+    claim = claims.worse_with_depth(run(reconstructions(psnr, ssim)))
+    assert claim.verdict == expected
+    assert [name for name, _ in claim.numbers] == ["PSNR, castle", "SSIM, castle", "PSNR, cat", "SSIM, cat"]
+    assert {found.n for _, found in claim.numbers} == {len(psnr)}
 
 
 @pytest.mark.parametrize(
-    ("gram", "sliced", "verdict"),
+    ("same", "other", "expected"),
     [
-        ([0.1, 0.2, 0.3, 0.4, 0.5], None, "holds"),
-        ([0.5, 0.4, 0.3, 0.2, 0.1], None, "doesn't hold"),
-        ([0.1, 0.3, 0.5, 0.2, 0.4], None, "undecided"),
-        ([0.1, 0.2, 0.3, 0.4, 0.5], [0.5, 0.4, 0.3, 0.2, 0.1], "doesn't hold"),
-        ([0.1, 0.2], None, "undecided"),
+        ([0.9, 0.8, 0.85], [0.2, 0.1, 0.15], "holds"),
+        ([0.2, 0.1, 0.15], [0.9, 0.8, 0.85], "doesn't hold"),
+        ([0.9, 0.8, 0.85], [0.9, 0.8, 0.85], "undecided"),
+        ([0.9, 0.2, 0.8], [0.2, 0.1, 0.15], "undecided"),
+        ([0.9], [0.1], "undecided"),
     ],
-    ids=["earlier", "later", "half", "distances disagree", "few windows"],
+    ids=["as claimed", "the other way round", "textures are the same too", "they vary", "one picture each"],
 )
-def test_earlier_windows(gram: list[float], sliced: list[float] | None, verdict: str) -> None:
-    assert claims.earlier_windows(textures(gram, sliced)).verdict == verdict
+def test_two_noises(same: list[float], other: list[float], expected: str) -> None:
+    shared = {"reconstruction": same, "synthesis": other}
+    claim = claims.two_noises(run(*(study(name, noises=pd.DataFrame({"shared": v})) for name, v in shared.items())))
+    assert claim.verdict == expected
+    assert claim.numbers[0][1].mean == pytest.approx(sum(same) / len(same))
 
 
-def started(*pairs: dict[str, float], spread: float = 0.01, runs: int = 3) -> pd.DataFrame:
-    """Runs of pairs of pictures, each with the content distance of its starts; other numbers go along."""
-    rows = []
-    for number, pair in enumerate(pairs):
-        for init, distance in pair.items():
-            for index in range(runs):
-                value = distance + spread * (index - 1)
-                times = {"iterations_to_target": 100 * value, "seconds_to_target": 5 * value}
-                rows.append({"pair": number, "init": init, "content_distance": value, "ssim": 1 - value, **times})
+@pytest.mark.parametrize(
+    ("ssim", "expected"),
+    [(FALLING, "holds"), (RISING, "doesn't hold"), ([1.0, 9, 2, 8, 3, 7, 4, 6], "undecided")],
+)
+def test_detail_by_content_layer(ssim: list[float], expected: str) -> None:
+    """Of the grid alone: what a finalist has on other pairs does not count."""
+    rows = [(f"{layer} {window}", layer, value) for layer, value in zip(LAYERS, ssim, strict=False) for window in "ab"]
+    runs = pd.DataFrame(rows, columns=["job", "content_layer", "ssim"])
+    finalist = pd.DataFrame([("finalist", LAYERS[0], -1000.0)], columns=runs.columns)
+    transfer = study("transfer", pd.concat([runs, finalist]))
+    claim = claims.detail_by_content_layer(run(transfer, cells=runs[["job"]]))
+    assert claim.verdict == expected
+
+
+def starts(distance: tuple[float, float], ssim: tuple[float, float], start: str = "content") -> pd.DataFrame:
+    """Rows of starts.csv: bounds of the difference from noise, first after equal iterations; later the reverse."""
+    rows: list[dict[str, Any]] = []
+    for when, sign in (("after 40 iterations", 1), ("at equal loss", -1)):
+        for name, bounds in (("content_distance", distance), ("ssim", ssim)):
+            low, high = sorted(sign * bound for bound in bounds)
+            for init, values in (("noise", (0.0, 0.0)), (start, (low, high))):
+                row = {"when": when, "quantity": name, "init": init, "runs": 9, "mean": 0.5}
+                rows.append({**row, "difference": sum(values) / 2, "low": values[0], "high": values[1]})
     return pd.DataFrame(rows)
 
 
-CLEAR, REVERSED, EQUAL = (
-    {"noise": noise, "content": content} for noise, content in ((0.4, 0.2), (0.2, 0.4), (0.3, 0.3))
-)
-
-
-@pytest.mark.parametrize("claim", [claims.content_kept, claims.sooner])
 @pytest.mark.parametrize(
-    ("runs", "verdict"),
+    ("distance", "ssim", "expected"),
     [
-        (started(CLEAR, CLEAR), "holds"),
-        (started(REVERSED, REVERSED), "doesn't hold"),
-        (started(CLEAR, REVERSED), "doesn't hold"),
-        (started(REVERSED, EQUAL), "doesn't hold"),
-        (started(CLEAR, EQUAL), "undecided"),
-        (started(CLEAR, CLEAR, REVERSED), "undecided"),
-        (started(EQUAL, EQUAL), "undecided"),
-        (started(CLEAR, CLEAR, spread=1), "undecided"),
-        (started(CLEAR, CLEAR, runs=1), "undecided"),
-        (started({"noise": 0.4, "adain": 0.2}), "undecided"),
+        ((-0.3, -0.1), (0.1, 0.3), "holds"),
+        ((0.1, 0.3), (-0.3, -0.1), "doesn't hold"),
+        ((-0.3, 0.1), (0.1, 0.3), "undecided"),
+        ((-0.3, -0.1), (-0.1, 0.3), "undecided"),
+        ((-0.3, -0.1), (-0.3, -0.1), "undecided"),
+        ((-0.3, 0.0), (0.1, 0.3), "undecided"),
     ],
+    ids=["both", "neither", "distance by chance", "SSIM by chance", "they disagree", "the border is in it"],
 )
-def test_content_against_noise(claim: Any, runs: pd.DataFrame, verdict: str) -> None:
-    assert claim(runs).verdict == verdict
+def test_content_kept(distance: tuple[float, float], ssim: tuple[float, float], expected: str) -> None:
+    claim = claims.content_kept(run(starts=starts(distance, ssim)))
+    assert claim.verdict == expected
+    assert (claim.numbers[0][1].low, claim.numbers[0][1].high) == distance
 
 
-def test_two_measures_that_disagree_decide_nothing() -> None:
-    claim = claims.content_kept(started(CLEAR, CLEAR).assign(ssim=0.5))
-    assert claim.verdict == "undecided"
-    assert claim.numbers[0] == ("content distance", "pairs ahead 2, behind 0, of 2")
+def test_a_claim_about_a_start_that_was_not_run_is_undecided() -> None:
+    claim = claims.content_kept(run(starts=starts((-0.3, -0.1), (0.1, 0.3), start="adain")))
+    assert (claim.verdict, claim.numbers) == ("undecided", ())
 
 
-def study(name: str, runs: pd.DataFrame | None = None, **metrics: Any) -> Study:
-    return Study(name, metrics, pd.DataFrame() if runs is None else runs)
-
-
-@pytest.mark.parametrize(
-    ("same", "other", "verdict"),
-    [
-        ([0.9, 0.75], [0.25, -0.1], "holds"),
-        ([0.9, 0.49], [0.1, 0.1], "doesn't hold"),
-        ([0.9, 0.9], [0.1, 0.51], "doesn't hold"),
-        ([0.9, 0.7], [0.1, 0.1], "undecided"),
-        ([0.9, 0.9], [0.1, 0.3], "undecided"),
-    ],
-)
-def test_two_noises(same: list[float], other: list[float], verdict: str) -> None:
-    claim = claims.two_noises(
-        *(
-            study(name, noises={picture: {"shared": value} for picture, value in zip("ab", shared, strict=True)})
-            for name, shared in (("reconstruction", same), ("synthesis", other))
-        )
+def test_every_claim_names_a_source_and_the_side_that_bears_it_out() -> None:
+    made = (
+        claims.worse_with_depth(run(reconstructions(FALLING, FALLING))),
+        claims.content_kept(run(starts=starts((-0.3, -0.1), (0.1, 0.3)))),
     )
-    assert claim.verdict == verdict
-    assert ("reconstruction, a", "90 %") in claim.numbers
+    for claim in made:
+        assert "(20" in claim.source
+        assert "holds" in claim.measure
 
 
-@pytest.mark.parametrize(
-    ("again", "margin", "beyond"),
-    [(0.51, 0.1, "yes"), (0.7, 0.1, "no"), (None, 0.1, "not known"), (0.51, None, "not known")],
-)
-def test_a_choice_is_beyond_noise_where_its_margin_is_larger(
-    again: float | None, margin: float | None, beyond: str
-) -> None:
-    ssim = {"conv1_1": [0.6], "conv2_1": [0.5] if again is None else [0.5, again]}
-    runs = pd.DataFrame(
-        [{"content": "castle", "content_layer": layer, "ssim": each} for layer, found in ssim.items() for each in found]
+def chosen() -> Run:
+    """Three choices by the studies' own rules: clear, within chance, and of one run."""
+    layers = {"conv1_1": [0.9, 0.91, 0.92], "conv4_2": [0.7, 0.71, 0.72], "conv5_4": [0.1, 0.11, 0.12]}
+    windows = {"1-5": [0.10, 0.30, 0.20], "2-6": [0.30, 0.10, 0.21], "3-7": [0.9, 0.91, 0.92]}
+    finalists = {"conv4_2 | classic": [(0.3, 0.1)], "conv4_2 | 6-10": [(0.5, 0.2)]}
+    return run(
+        study("reconstruction", **best_layer(layers, 0.5).as_dict()),
+        study("synthesis", **best_window(windows).as_dict()),
+        study("transfer", **best_finalist(finalists).as_dict()),
     )
-    made = study("reconstruction", runs, margin=margin, runner_up="conv1_1", rule="deepest")
-    found = choices.of_place("Best layer", made, "conv2_1", place="content_layer", metric="ssim")
-    assert found.beyond_noise == beyond
-    assert (found.winner, found.numbers, found.runner_up) == ("3 · conv2_1", "SSIM 0.50", "conv1_1: SSIM 0.60")
 
 
-@pytest.mark.parametrize(("deviation", "lost", "beyond"), [(0.001, 0, "yes"), (0.3, 2, "no")])
-def test_a_cell_may_lose_ranks_to_noise(deviation: float, lost: int, beyond: str) -> None:
-    distances = [0.4, 0.5, 0.6, 0.9]
-    cells = pd.DataFrame(
-        {
-            "content_layer": "conv4_2",
-            "style_layers": list("1234"),
-            "init": "noise",
-            "pair": "a × b",
-            "content_distance": distances,
-            "style_distance": distances,
-        }
-    )
-    cells.loc[3, ["content_distance", "style_distance"]] = 0.62
-    recommended = {"content_layer": "conv4_2", "style_layers": "2"}
-    transfer = study("transfer", cells, recommended=recommended, runner_up="conv4_2 | 3", margin=1.0, rule="rank")
-    values = [1 - deviation, 1, 1 + deviation]
-    repeated = pd.DataFrame({"pair": "a × b", "init": "noise", "content_distance": values, "style_distance": values})
-    run = Run(Path(), {"transfer": transfer, "initialization": study("initialization", repeated)}, pd.DataFrame())
-    found = choices.recommended_cell(run)
-    assert (found.spread, found.beyond_noise) == (f"{lost} (ranks)", beyond)
-    assert found.numbers == "content distance 0.50, style distance 0.50 (ranks 2 and 2 of 4)"
+def test_a_choice_says_what_it_cannot_be_told_from() -> None:
+    layer, window, cell = choices.choices(chosen()).values()
+    assert (layer.winner, layer.alike) == ("conv4_2", ())
+    assert [layer.told_apart(name) for name in ("conv1_1", "conv4_2", "conv5_4")] == ["yes", "winner", "yes"]
+    assert (window.winner, window.alike) == ("1-5", ("2-6",))
+    assert [window.told_apart(name) for name in ("1-5", "2-6", "3-7")] == ["winner", "no", "yes"]
+    assert (cell.winner, cell.alike) == ("conv4_2 | classic", ("conv4_2 | 6-10",)), "one run tells nothing apart"
+
+
+def test_the_winner_has_an_interval_only_where_it_means_something() -> None:
+    """Its difference from itself is 0 by construction."""
+    layer, window, cell = choices.choices(chosen()).values()
+    assert "[" in layer.number
+    assert "3 runs" in layer.number
+    assert "[" not in window.number
+    assert "[" not in cell.number

@@ -1,5 +1,6 @@
 """Two runs side by side: made up ones, and a real repository with a real change."""
 
+import html
 import io
 import json
 import math
@@ -14,6 +15,7 @@ import pytest
 from flows_support import TINY, Checkout, make_checkout, set_params
 from PIL import Image
 
+from nst.params import Params
 from nst.report import compare
 from nst.report.compare import CompareError, Side
 from nst.report.differences import differences, texts
@@ -32,16 +34,18 @@ def make_run(folder: Path, jobs: dict[str, dict[str, Any]], params: str = "size:
     study = folder / "reports" / "transfer"
     (study / "images").mkdir(parents=True)
     (study / "figures").mkdir()
+    tables = study / "tables"
+    tables.mkdir()
     (folder / "params.yaml").write_text(params)
-    (study / "metrics.json").write_text(json.dumps(metrics))
+    (tables / "metrics.json").write_text(json.dumps(metrics))
     names = [name for name in next(iter(jobs.values())) if name != "colour"]
     lines = [",".join(["job", *names, "image"])]
     for job, values in jobs.items():
         lines.append(",".join([job, *(str(values[name]) for name in names), f"images/{job}.png"]))
         if "colour" in values:
             (study / "images" / f"{job}.png").write_bytes(png(values["colour"]))
-    (study / "quality.csv").write_text("\n".join(lines) + "\n")
-    (study / "timing.csv").write_text("\n".join(["job,seconds", *(f"{job},2.5" for job in jobs)]) + "\n")
+    (tables / "quality.csv").write_text("\n".join(lines) + "\n")
+    (tables / "timing.csv").write_text("\n".join(["job,seconds", *(f"{job},2.5" for job in jobs)]) + "\n")
     return Side(folder.name, folder)
 
 
@@ -97,6 +101,95 @@ def test_what_differs_and_by_how_much(two: tuple[Side, Side], tmp_path: Path) ->
         ("little", "psnr +1 %"),
     ]
     assert found.facts == (("Only after", "sliced"), ("Pictures that are the same in both", "1"))
+
+
+def write_verdicts(side: Side, choices: dict[str, tuple[str, list[str]]], claims: dict[str, str]) -> None:
+    """As `nst.report.build` writes them."""
+    chosen = {what: {"best": best, "alike": alike} for what, (best, alike) in choices.items()}
+    (side.folder / "reports" / "verdicts.json").write_text(json.dumps({"choices": chosen, "claims": claims}))
+
+
+@pytest.fixture
+def judged(two: tuple[Side, Side]) -> tuple[Side, Side]:
+    """One choice and one verdict change, one choice is no longer told from the next, one claim is new."""
+    before, after = two
+    write_verdicts(
+        before,
+        {"Best layer": ("conv4_2", []), "Best window": ("1-5", ["2-6"]), "Recommended layers": ("conv4_2 | 6-10", [])},
+        {"Depth costs.": "holds", "Noise decides.": "holds"},
+    )
+    write_verdicts(
+        after,
+        {"Best layer": ("conv4_2", []), "Best window": ("2-6", []), "Recommended layers": ("conv4_2 | 6-10", ["a"])},
+        {"Depth costs.": "undecided", "Noise decides.": "holds", "New.": "doesn't hold"},
+    )
+    return before, after
+
+
+def test_choices_and_verdicts_that_changed(judged: tuple[Side, Side]) -> None:
+    found = compare.verdicts(*judged)
+    assert found.lines() == (
+        "4 choices and verdicts changed, 2 are the same",
+        "Best window: 1-5 (not told from it: 2-6) → 2-6",
+        "Recommended layers: conv4_2 | 6-10 → conv4_2 | 6-10 (not told from it: a)",
+        "Depth costs. holds → undecided",
+        "New. – → doesn't hold",
+    )
+
+
+def test_choices_and_verdicts_come_first_on_the_page(judged: tuple[Side, Side], tmp_path: Path) -> None:
+    compare.write(*judged, tmp_path / "page.html")
+    text = html.unescape((tmp_path / "page.html").read_text("utf-8"))
+    assert re.findall(r"<h2[^>]*>([^<]*)", text) == ["Choices and verdicts", "Parameters", "Transfer"]
+    assert "4 choices and verdicts changed, 2 are the same" in text
+    assert '<th scope="row">Depth costs.</th><td>holds</td><td>undecided</td>' in text
+    assert "Noise decides." not in text
+
+
+def test_two_runs_that_agree_say_so(judged: tuple[Side, Side], tmp_path: Path) -> None:
+    before = judged[0]
+    assert compare.verdicts(before, Side("again", before.folder)).lines() == (
+        "0 choices and verdicts changed, 5 are the same",
+    )
+    compare.write(before, Side("again", before.folder), tmp_path / "page.html")
+    assert "What changed" not in (tmp_path / "page.html").read_text("utf-8")
+
+
+@pytest.mark.parametrize("older", [0, 1])
+def test_a_run_from_before_verdicts_were_written_is_named(
+    judged: tuple[Side, Side], older: int, tmp_path: Path
+) -> None:
+    (judged[older].folder / "reports" / "verdicts.json").unlink()
+    told = f"{judged[older].label}: has no reports/verdicts.json, so what it chose is not known"
+    assert compare.verdicts(*judged).lines() == (told,)
+    compare.write(*judged, tmp_path / "page.html")
+    text = (tmp_path / "page.html").read_text("utf-8")
+    assert told in text
+    assert "are the same." not in text.split("Parameters</h2>")[0]
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "{}", '{"choices": {"Best layer": "conv4_2"}, "claims": {}}'])
+def test_damaged_verdicts_give_one_line_with_the_remedy(judged: tuple[Side, Side], text: str) -> None:
+    (judged[1].folder / "reports" / "verdicts.json").write_text(text)
+    with pytest.raises(
+        CompareError, match=r"^new: reports/verdicts\.json cannot be read; run `dvc repro report` there$"
+    ):
+        compare.verdicts(*judged)
+
+
+def test_tables_from_before_they_had_a_folder_are_read(two: tuple[Side, Side], tmp_path: Path) -> None:
+    study = two[0].study("transfer")
+    for path in (study / "tables").iterdir():
+        path.rename(study / path.name)
+    (found,) = compare.write(*two, tmp_path / "page.html")
+    assert found.jobs == 3
+
+
+def test_what_the_report_writes_is_what_is_compared(tiny: tuple[Params, Path]) -> None:
+    here = Side("here", tiny[1].parent)
+    assert compare.verdicts(here, Side("again", here.folder)).lines() == (
+        "0 choices and verdicts changed, 7 are the same",
+    )
 
 
 def test_parameters_as_they_are_written(two: tuple[Side, Side]) -> None:
@@ -162,7 +255,7 @@ def test_a_run_that_cannot_be_read_is_named(two: tuple[Side, Side], tmp_path: Pa
     with pytest.raises(CompareError, match=r"^old: has no params\.yaml"):
         compare.write(before, after, tmp_path / "page.html")
     shutil.copy(after.folder / "params.yaml", before.folder)
-    (before.study("transfer") / "metrics.json").write_text("{")
+    before.table("transfer", "metrics.json").write_text("{")
     with pytest.raises(CompareError, match=r"^old: transfer/metrics\.json"):
         compare.write(before, after, tmp_path / "page.html")
     shutil.rmtree(before.study("transfer"))
@@ -215,7 +308,7 @@ def test_a_revision_of_a_real_repository(checkout: Checkout) -> None:
     ],
 )
 def test_a_revision_that_cannot_be_compared_is_one_line(checkout: Checkout, revision: str, told: str) -> None:
-    output = checkout.run(sys.executable, "-m", "flows.compare", revision, code=2)
+    output = checkout.run(sys.executable, "-m", "flows.report", "--compare", revision, code=2)
     assert output.startswith(told)
     assert len(output.splitlines()) == 1
     assert told in checkout.run(*MAKE, f"REV={revision}", code=2)

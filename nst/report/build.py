@@ -1,16 +1,18 @@
 """The pages that people read: reports/index.html, one file that opens offline, and reports/README.md for a code host.
 
-Both are drawn from what the studies wrote; the same results give the same bytes.
+Beside them verdicts.json has what the run chose and found, for `make compare`.  All are drawn from what the studies
+wrote; the same results give the same bytes.
 """
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from nst.params import Params
 from nst.report import tables
-from nst.report.choices import choices
-from nst.report.claims import claims
+from nst.report.choices import Choice, choices
+from nst.report.claims import Claim, claims
 from nst.report.page import page
 from nst.report.provenance import Commit, provenance
 from nst.report.run import Run, existing, read
@@ -20,6 +22,8 @@ from nst.studies import figures
 
 PAGE = "index.html"
 README = "README.md"
+VERDICTS = "verdicts.json"
+"""Each choice and verdict, so that two runs can be compared by them."""
 
 
 def write(params: Params, reports: Path, data: Path, commit: Commit | None = None) -> None:
@@ -35,21 +39,25 @@ def write(params: Params, reports: Path, data: Path, commit: Commit | None = Non
         ReportError: a study has not been run, or what it wrote is damaged; names the file and the remedy.
     """
     run = read(reports)
-    transfer, gallery = run.studies["transfer"], run.studies["gallery"]
+    gallery, chosen = run.studies["gallery"], choices(run)
     shared = {
         "sections": {section.name: section for section in SECTIONS},
         "settings": {name: tables.settings(study) for name, study in run.studies.items()},
         "runs": {name: len(study.runs) for name, study in run.studies.items()},
-        "pair_count": run.starts["pair"].nunique(),
-        "choices": choices(run),
+        "choices": chosen,
         "claims": claims(run),
         "definitions": DEFINITIONS,
         "starts": tables.of_starts(run),
-        "starts_by_pair": tables.of_starts(run, pairs=True),
-        "differences": tables.between_starts(run) if run.starts["init"].nunique() > 1 else None,
-        "cells": tables.of_cells(run),
-        "axes": tables.over_grid(transfer),
-        "agreement": tables.agreement(transfer),
+        "layers": tables.by_layer(run.studies["reconstruction"], chosen["reconstruction"], params.reconstruction.size),
+        "windows": tables.by_window(run.studies["synthesis"], chosen["synthesis"]),
+        "noises": {
+            name: tables.of_noises(run.studies[name], chosen[name].winner) for name in ("reconstruction", "synthesis")
+        },
+        "finalists": tables.of_finalists(run, chosen["transfer"]),
+        "confirmed": run.studies["transfer"].metrics["confirmed"],
+        "curves": tables.of_curves(run),
+        "varied": list(params.parameters.vary),
+        "correlations": tables.correlations(run),
         "gallery_table": tables.of_gallery(gallery),
         "gram_table": tables.of_gram_matrices(gallery),
         "cost": tables.cost(run),
@@ -58,6 +66,7 @@ def write(params: Params, reports: Path, data: Path, commit: Commit | None = Non
     html = page(params, run, data, shared)
     text = _readme(run, shared)
     (reports / PAGE).write_text(html, "utf-8")
+    (reports / VERDICTS).write_text(verdicts(shared["choices"], shared["claims"]), "utf-8")
     (reports / README).write_text(text, "utf-8")
 
 
@@ -70,7 +79,6 @@ def _readme(run: Run, shared: Mapping[str, Any]) -> str:
     Raises:
         ReportError: a figure is missing.
     """
-    reconstruction, synthesis = run.studies["reconstruction"], run.studies["synthesis"]
 
     def figure(study: str, name: str) -> str:
         """Its path relative to the folder of reports."""
@@ -78,17 +86,14 @@ def _readme(run: Run, shared: Mapping[str, Any]) -> str:
         existing(run.reports / path, study)
         return path
 
-    best_layer, best_window = reconstruction.metrics["best_layer"], synthesis.metrics["best_window"]
     rows = (run.reports / "transfer" / figures.FOLDER).glob("rows_*.webp")
-    return render(
-        "README.md.j2",
-        {
-            **shared,
-            "figure": figure,
-            "layers": tables.by_layer(reconstruction, reconstruction.runs["content"].iloc[0]),
-            "layer_noises": tables.of_noises(reconstruction, "content", "psnr", best_layer),
-            "windows": tables.by_window(synthesis, synthesis.runs["style"].iloc[0]),
-            "window_noises": tables.of_noises(synthesis, "style", "style_distance", best_window),
-            "grid_rows": sorted(path.name for path in rows),
-        },
-    )
+    return render("README.md.j2", {**shared, "figure": figure, "grid_rows": sorted(path.name for path in rows)})
+
+
+def verdicts(chosen: Mapping[str, Choice], claimed: Sequence[Claim]) -> str:
+    """The text of verdicts.json."""
+    found = {
+        "choices": {choice.what: {"best": choice.winner, "alike": list(choice.alike)} for choice in chosen.values()},
+        "claims": {claim.statement: claim.verdict for claim in claimed},
+    }
+    return json.dumps(found, indent=2, ensure_ascii=False) + "\n"

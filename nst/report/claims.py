@@ -1,28 +1,24 @@
 """What the literature says of these methods, and whether this run bears it out.
 
-A verdict is computed: each claim has a rule with its thresholds, and the numbers that the rule was applied to.
+A verdict follows from 95 % confidence intervals alone: a claim holds where all of its intervals lie on the side that
+it says, doesn't hold where all lie on the other, and is undecided else.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from nst.engine.layers import layer_number
-from nst.report.numbers import difference, number, percent, rank_correlation
-from nst.report.run import Frame, Run, Study
+from nst.report.run import Frame, Run
 from nst.report.texts import label
+from nst.studies import intervals
+from nst.studies.intervals import Interval
 
 Verdict = Literal["holds", "doesn't hold", "undecided"]
-Numbers = tuple[tuple[str, str], ...]
+Numbers = tuple[tuple[str, Interval], ...]
 
-STRONG = 0.8
-"""Rank correlation from which something is said to go with depth."""
-WEAK = 0.2
-"""Rank correlation below which it is said not to."""
-FEWEST = 5
-"""Fewer are put in order by chance too easily: five, once in 120."""
-SAME, OTHER = 0.75, 0.25
-"""Share of their variation from which two pictures count as the same, and up to which as different ones."""
+HALF = 0.5
+"""Share of their variation above which two pictures are more alike than not."""
 
 
 @dataclass(frozen=True)
@@ -31,155 +27,94 @@ class Claim:
 
     statement: str
     source: str
-    rule: str
-    """When it holds and when it doesn't; undecided otherwise."""
+    measure: str
+    """What the intervals are of, and which side bears the claim out."""
     verdict: Verdict
     numbers: Numbers
-    """What the rule was applied to, by name."""
+    """The intervals, by name."""
 
 
 def claims(run: Run) -> tuple[Claim, ...]:
     """All claims, in the order of the studies that they are about."""
-    reconstruction, synthesis = run.studies["reconstruction"], run.studies["synthesis"]
-    return (
-        worse_with_depth(reconstruction.runs),
-        earlier_windows(synthesis.runs),
-        content_kept(run.starts),
-        sooner(run.starts),
-        two_noises(reconstruction, synthesis),
-    )
+    return (worse_with_depth(run), two_noises(run), detail_by_content_layer(run), content_kept(run))
 
 
-def worse_with_depth(runs: Frame) -> Claim:
-    """Reconstructions of the first content, the first run of each layer."""
-    return _with_depth(
-        _first(runs, "content", "content_layer"),
-        "content_layer",
-        {"psnr": -1, "ssim": -1},
-        "Reconstruction worsens with depth.",
-        "Mahendran & Vedaldi (2015); Gatys et al. (2016), figure 1",
-    )
+def verdict(sides: Sequence[int]) -> Verdict:
+    """Of where each interval lies: 1 on the side that the claim says, −1 on the other, 0 neither."""
+    if sides and set(sides) == {1}:
+        return "holds"
+    return "doesn't hold" if sides and set(sides) == {-1} else "undecided"
 
 
-def earlier_windows(runs: Frame) -> Claim:
-    """Textures of the first style, the first run of each window."""
-    return _with_depth(
-        _first(runs, "style", "style_layers"),
-        "style_layers",
-        {"style_distance": 1, "sliced_wasserstein": 1},
-        "Earlier style windows match the texture better.",
-        "common in replications of Gatys et al. (2015)",
-    )
-
-
-def _first(runs: Frame, original: str, place: str) -> Frame:
-    of_first: Frame = runs[runs[original] == runs[original].iloc[0]]
-    return of_first.drop_duplicates(place)
-
-
-def _with_depth(runs: Frame, place: str, signs: dict[str, int], statement: str, source: str) -> Claim:
-    """Whether metrics go with depth: 1 claims that they rise, −1 that they fall."""
-    depth = runs[place].map(_depth)
-    found = {name: rank_correlation(depth, runs[name]) for name in signs}
-    least = min((sign * found[name] for name, sign in signs.items()), default=0.0)
-    verdict: Verdict = "undecided"
-    if len(runs) >= FEWEST and least >= STRONG:
-        verdict = "holds"
-    elif len(runs) >= FEWEST and not least >= WEAK:  # constant metrics, whose correlation is NaN, included
-        verdict = "doesn't hold"
-    names = " and ".join(label(name).title for name in signs)
-    return Claim(
-        statement,
-        source,
-        f"Rank correlation of {names} with depth: holds if both are {STRONG:g} or more in the direction of the claim, "
-        f"doesn't hold if one is below {WEAK:g} in this direction; needs {FEWEST} layers or windows.",
-        verdict,
-        tuple((f"ρ of {label(name).title}, n = {len(runs)}", number(value)) for name, value in found.items()),
-    )
-
-
-def _depth(place: str) -> float:
-    """Of a layer, or of a window's first layer, from 1."""
-    return layer_number(place) if place.startswith("conv") else float(place.replace(",", "-").split("-")[0])
-
-
-def content_kept(runs: Frame) -> Claim:
-    """From the content picture against from noise, at equal iterations."""
-    return _content_against_noise(
-        runs,
-        ("content_distance", "ssim"),
-        "A content start keeps content better than a noise start.",
-        "Gatys et al. (2016), figure 6: the result leans towards the structure of its start",
-    )
-
-
-def sooner(runs: Frame) -> Claim:
-    """From the content picture against from noise, to an equal loss."""
-    return _content_against_noise(
-        runs,
-        ("iterations_to_target", "seconds_to_target"),
-        "A content start reaches a target sooner than a noise start.",
-        "common practice, as in PyTorch's tutorial",
-    )
-
-
-def _content_against_noise(runs: Frame, metrics: Sequence[str], statement: str, source: str) -> Claim:
-    verdicts: list[Verdict] = []
+def worse_with_depth(run: Run) -> Claim:
+    """Reconstructions from the first noise, of each content."""
+    runs = run.studies["reconstruction"].runs
     numbers = []
-    for name in metrics:
-        better = 1 if label(name).higher_is_better else -1
-        signs = [better * sign for sign in _signs(runs, name)]
-        ahead, behind = signs.count(1), signs.count(-1)
-        numbers.append((label(name).title, f"pairs ahead {ahead}, behind {behind}, of {len(signs)}"))
-        if signs and ahead == len(signs):
-            verdicts.append("holds")
-        else:
-            verdicts.append("doesn't hold" if behind and behind >= ahead else "undecided")
+    for content, some in runs.groupby("content", sort=False):
+        first = some.drop_duplicates("content_layer")
+        depth = first["content_layer"].map(layer_number)
+        for metric in ("psnr", "ssim"):
+            found = intervals.rank_correlation(depth, first[metric])
+            numbers.append((f"{label(metric).title}, {content}", found))
     return Claim(
-        statement,
-        source,
-        f"{_capital(' and '.join(label(name).title for name in metrics))}, in each pair of pictures: the content start "
-        "is ahead where the 95 % confidence interval of the difference (Welch's t-test) excludes 0. Holds if it is "
-        "ahead in all pairs, doesn't hold if it is behind in as many pairs as it is ahead; both must say so.",
-        _unanimous(verdicts),
+        "Reconstructions worsen with the depth of the layer.",
+        "Mahendran & Vedaldi (2015); Gatys et al. (2016), figure 1",
+        "Rank correlation with depth, over the layers; holds below 0.",
+        verdict([-each.side_of(0) for _, each in numbers]),
         tuple(numbers),
     )
 
 
-def _signs(runs: Frame, metric: str) -> list[int]:
-    """Of content − noise, a pair each."""
-    pairs = [dict(iter(pair.groupby("init")[metric])) for _, pair in runs.groupby("pair", sort=False)]
-    return [difference(pair["content"], pair["noise"]).sign for pair in pairs if {"content", "noise"} <= set(pair)]
-
-
-def two_noises(reconstruction: Study, synthesis: Study) -> Claim:
-    """What the results of two noises have in common, for each picture that was reconstructed or synthesised twice."""
-    kinds = {"reconstruction": reconstruction, "texture": synthesis}
+def two_noises(run: Run) -> Claim:
+    """What the results of two noises share, wherever both were run."""
     shared = {
-        kind: {name: each["shared"] for name, each in study.metrics["noises"].items()} for kind, study in kinds.items()
+        kind: intervals.mean(run.studies[study].noises["shared"])
+        for kind, study in (("reconstructions", "reconstruction"), ("textures", "synthesis"))
     }
-    same, other = min(shared["reconstruction"].values()), max(shared["texture"].values())
-    verdict: Verdict = "undecided"
-    if same >= SAME and other <= OTHER:
-        verdict = "holds"
-    elif same < (SAME + OTHER) / 2 or other > (SAME + OTHER) / 2:
-        verdict = "doesn't hold"
+    sides = [shared["reconstructions"].side_of(HALF), -shared["textures"].side_of(HALF)]
     return Claim(
-        "Two noises give equal reconstructions but different textures.",
+        "Two noises give the same reconstruction, but different textures.",
         "Gatys et al. (2015), whose texture model leaves positions open",
-        "Variation of the pixels that the results of two noises share, 100 % for equal and 0 % for unrelated pictures: "
-        f"holds if all reconstructions share {percent(SAME)} or more and all textures {percent(OTHER)} or less, "
-        f"doesn't hold if one is beyond {percent((SAME + OTHER) / 2)} on the wrong side.",
-        verdict,
-        tuple((f"{kind}, {name}", percent(value)) for kind, each in shared.items() for name, value in each.items()),
+        f"Share of their variation that the results of two noises have in common; holds above {HALF:g} for "
+        f"reconstructions and below {HALF:g} for textures.",
+        verdict(sides),
+        tuple(shared.items()),
     )
 
 
-def _unanimous(verdicts: Iterable[Verdict]) -> Verdict:
-    """Several measures of one claim: what all say, or nothing."""
-    found = set(verdicts)
-    return found.pop() if len(found) == 1 else "undecided"
+def detail_by_content_layer(run: Run) -> Claim:
+    """Mean SSIM of each row of the transfer grid."""
+    runs = run.studies["transfer"].runs.set_index("job").loc[run.cells["job"]]
+    means = runs.groupby("content_layer", sort=False)["ssim"].mean()
+    found = intervals.rank_correlation([layer_number(str(name)) for name in means.index], means)
+    return Claim(
+        "The deeper the content layer, the less of the content's detail a transfer keeps.",
+        "Gatys et al. (2016), section 3.2 and figure 5",
+        "Rank correlation with depth of the mean SSIM of the grid's rows; holds below 0.",
+        verdict([-found.side_of(0)]),
+        ((label("ssim").title, found),),
+    )
 
 
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]
+def content_kept(run: Run) -> Claim:
+    """From the content picture against from noise, after equal iterations."""
+    numbers = [(label(name).title, _content_minus_noise(run.starts, name)) for name in ("content_distance", "ssim")]
+    known = [(name, found) for name, found in numbers if found]
+    signs = {label("content_distance").title: -1, label("ssim").title: 1}
+    return Claim(
+        "A content start keeps more of the content's structure than a noise start.",
+        "Gatys et al. (2016), section 3.3 and figure 6",
+        "Content start − noise start, of the same pair and iterations; holds below 0 for the distance and above 0 for "
+        "SSIM.",
+        verdict([signs[name] * found.side_of(0) for name, found in known]),
+        tuple(known),
+    )
+
+
+def _content_minus_noise(starts: Frame, quantity: str) -> Interval | None:
+    """Of the first comparison, that after equal iterations."""
+    rows = starts[(starts["quantity"] == quantity) & (starts["init"] == "content")]
+    if rows.empty or "noise" not in set(starts["init"]):
+        return None
+    row = rows.iloc[0]
+    return Interval(row["difference"], row["low"], row["high"], int(row["runs"]))

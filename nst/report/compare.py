@@ -1,7 +1,8 @@
 """Two runs side by side on one page: what was changed, what it did to the numbers, and the pictures of both.
 
-A run is a folder with params.yaml and reports/, as a checkout has them.  What was measured is compared row by row, and
-sorted so that the largest change comes first.
+A run is a folder with params.yaml and reports/, as a checkout has them.  First comes what the runs chose and found,
+from verdicts.json: two machines should agree on it.  What was measured is compared row by row, and sorted so that the
+largest change comes first.
 """
 
 import io
@@ -17,11 +18,14 @@ from PIL import Image
 
 from nst.errors import NSTError
 from nst.params import STUDIES
+from nst.report.build import VERDICTS
 from nst.report.differences import MOST_ROWS, change_text, differences, flat, texts
+from nst.report.numbers import NOTHING
 from nst.report.pictures import Picture, thumbnail
-from nst.report.run import TABLES, Frame, ReportError, read_table
+from nst.report.run import Frame, ReportError, read_table
 from nst.report.templating import render
 from nst.studies import figures
+from nst.studies.tables import FOLDER, TABLES
 
 MOST_PICTURES = 60
 """Single pictures shown of a study, those that changed most."""
@@ -45,6 +49,30 @@ class Side:
     def study(self, name: str) -> Path:
         """The folder of a study."""
         return self.folder / "reports" / name
+
+    def table(self, study: str, name: str) -> Path:
+        """A table of a study; before tables had a folder of their own, they lay in the study's."""
+        folder = self.study(study)
+        return next((path for path in (folder / FOLDER / name, folder / name) if path.exists()), folder / FOLDER / name)
+
+
+@dataclass(frozen=True)
+class Verdicts:
+    """Which choices and verdicts differ between two runs."""
+
+    changed: tuple[tuple[str, str, str], ...]
+    """What was chosen or claimed, what came of it before, and after."""
+    same: int
+    """How many do not differ."""
+    unknown: tuple[str, ...]
+    """Labels of runs that have no verdicts.json; then nothing is compared."""
+
+    def lines(self) -> tuple[str, ...]:
+        """The same as text, a line each."""
+        if self.unknown:
+            return tuple(f"{label}: has no reports/{VERDICTS}, so what it chose is not known" for label in self.unknown)
+        count = f"{len(self.changed)} choices and verdicts changed, {self.same} are the same"
+        return (count, *(f"{what} {before} → {after}" for what, before, after in self.changed))
 
 
 @dataclass(frozen=True)
@@ -97,6 +125,7 @@ def write(before: Side, after: Side, page: Path) -> tuple[Comparison, ...]:
         "before": before.label,
         "after": after.label,
         "params": params,
+        "verdicts": verdicts(before, after),
         "studies": found,
         "missing": [name for name in STUDIES if name not in names],
         "most_rows": MOST_ROWS,
@@ -106,8 +135,41 @@ def write(before: Side, after: Side, page: Path) -> tuple[Comparison, ...]:
     return found
 
 
+def verdicts(before: Side, after: Side) -> Verdicts:
+    """What the two runs chose and found; of a choice, also what the run could not tell from it.
+
+    Raises:
+        CompareError: a run's verdicts.json is damaged.
+    """
+    found = {side.label: _verdicts(side) for side in (before, after)}
+    old, new = (found[side.label] for side in (before, after))
+    if old is None or new is None:
+        return Verdicts((), 0, tuple(label for label, values in found.items() if values is None))
+    names = list(dict.fromkeys([*new, *old]))
+    differ = [name for name in names if old.get(name) != new.get(name)]
+    changed = tuple((name, old.get(name, NOTHING), new.get(name, NOTHING)) for name in differ)
+    return Verdicts(changed, len(names) - len(differ), ())
+
+
+def _verdicts(side: Side) -> dict[str, str] | None:
+    """What came of each choice and claim; None where the run has no such file, as older ones."""
+    path = side.folder / "reports" / VERDICTS
+    if not path.is_file():
+        return None
+    try:
+        found = json.loads(path.read_text("utf-8"))
+        chosen = {f"{what}:": _choice(**choice) for what, choice in found["choices"].items()}
+        return chosen | {str(claim): str(verdict) for claim, verdict in found["claims"].items()}
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise CompareError(f"{side.label}: reports/{VERDICTS} cannot be read; run `dvc repro report` there") from None
+
+
+def _choice(best: str, alike: Sequence[str]) -> str:
+    return f"{best} (not told from it: {', '.join(alike)})" if alike else best
+
+
 def _has(side: Side, study: str) -> bool:
-    return all((side.study(study) / name).is_file() for name in TABLES)
+    return all(side.table(study, name).is_file() for name in TABLES)
 
 
 def parameters(side: Side) -> "pd.Series[Any]":
@@ -123,14 +185,14 @@ def parameters(side: Side) -> "pd.Series[Any]":
 
 def _metrics(side: Side, study: str) -> "pd.Series[Any]":
     try:
-        return flat(json.loads((side.study(study) / "metrics.json").read_text("utf-8")))
+        return flat(json.loads(side.table(study, "metrics.json").read_text("utf-8")))
     except json.JSONDecodeError as error:
         raise CompareError(f"{side.label}: {study}/metrics.json cannot be read ({error})") from None
 
 
 def _table(side: Side, study: str, name: str) -> Frame:
     try:
-        return read_table(side.study(study) / name).set_index("job")
+        return read_table(side.table(study, name)).set_index("job")
     except (KeyError, ReportError):
         raise CompareError(f"{side.label}: {study}/{name} is not a table of jobs") from None
 

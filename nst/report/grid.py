@@ -54,7 +54,7 @@ class Cell:
 def grid(params: Params, run: Run, data: Path) -> dict[str, Any]:
     """The transfer study's pictures and numbers: rows are content layers, columns style windows."""
     cells = _cells(run)
-    runs, section = run.studies["transfer"].runs, params.transfer
+    runs, section = run.cells, params.transfer
     layers, windows = (list(runs[name].unique()) for name in ("content_layer", "style_layers"))
     return {
         "windows": windows,
@@ -67,13 +67,14 @@ def grid(params: Params, run: Run, data: Path) -> dict[str, Any]:
         "scale": charts.scale(),
         "front": _front(run, cells),
         # What is shown large before another is chosen.
-        "first": next(cell for cell in cells.values() if cell.recommended),
+        "first": next((cell for cell in cells.values() if cell.recommended), next(iter(cells.values()))),
     }
 
 
 def _cells(run: Run) -> dict[tuple[str, str], Cell]:
     study = run.studies["transfer"]
-    runs = study.runs.assign(recommended=is_recommended(run))
+    runs = study.runs.set_index("job").loc[run.cells["job"]].reset_index()
+    runs["recommended"] = is_recommended(run).to_numpy()
     ends = {name: (runs[name].min(), runs[name].max()) for name in MAPPED}
     for name in MAPPED:
         runs[f"{name}_rank"] = runs[name].rank(method="min").astype(int)
@@ -108,7 +109,7 @@ def _tile(value: float, low: float, high: float) -> Tile:
 
 def _front(run: Run, cells: Mapping[tuple[str, str], Cell]) -> str:
     points = []
-    for row in run.studies["transfer"].runs.sort_values(list(MAPPED)).to_dict("records"):
+    for row in run.cells.sort_values(list(MAPPED)).to_dict("records"):
         cell = cells[row["content_layer"], row["style_layers"]]
         x, y = (row[name] for name in MAPPED)
         text = f"{cell.title}: content distance {number(x)}, style distance {number(y)}"

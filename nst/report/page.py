@@ -4,18 +4,22 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from nst.engine.layers import layer_number
+import pandas as pd
+
 from nst.params import Params
-from nst.report import charts, gallery, pictures, tables
+from nst.report import charts, gallery, pictures
+from nst.report.choices import layer_title
 from nst.report.grid import grid
-from nst.report.numbers import number, plus_minus
-from nst.report.pictures import Row
+from nst.report.numbers import number
+from nst.report.pictures import Picture, Row
 from nst.report.run import Frame, Run, existing
 from nst.report.templating import render
 from nst.report.texts import label, start_name
+from nst.studies import figures
+from nst.studies.initialization import reference
 from nst.studies.originals import pair_name
 
-FIRST_SCREEN = ("seconds_to_target", "iterations_to_target", "content_distance", "style_distance")
+FIRST_SCREEN = ("seconds", "iterations", "content_distance", "style_distance")
 """What the first screen says of each start: lower is better for all."""
 
 
@@ -46,8 +50,9 @@ def page(params: Params, run: Run, data: Path, shared: Mapping[str, Any]) -> str
             "painted": gallery.painted(params, run, data),
             "favourites": favourites,
             "film": gallery.film(params, run),
+            "curves_figure": _curves(run),
             "gram_matrices": pictures.embed(existing(run.reports / "gallery/figures/gram_matrices.png", "gallery")),
-            "full": {name: tables.all_runs(study) for name, study in run.studies.items()},
+            "strips": _strips(params, run),
             "css": "".join(styles),
             # Each script has names of its own.
             "script": '"use strict";\n' + "".join(f"{{\n{text}}}\n" for text in scripts),
@@ -59,25 +64,41 @@ def page(params: Params, run: Run, data: Path, shared: Mapping[str, Any]) -> str
 
 
 def _cards(run: Run) -> list[dict[str, Any]]:
-    """One a start: its picture of the first pair, and its means over all runs."""
-    groups = run.starts.groupby("init", sort=False)
-    mean, deviation = (getattr(groups[list(FIRST_SCREEN)], name)() for name in ("mean", "std"))
+    """One a start: its picture of the first pair, and its means; the lowest is marked where it is beyond chance."""
     cards = []
-    for init, runs in groups:
-        row = runs.iloc[0].to_dict()
+    # The first comparison of each quantity: to equal loss, or after equal iterations.
+    first = run.starts.drop_duplicates(["quantity", "init"])
+    for init, runs in run.timed.groupby("init", sort=False):
         name = start_name(str(init))
+        of_start = {row["quantity"]: row for row in first[first["init"] == init].to_dict("records")}
         measured = [
             {
                 "label": label(metric),
-                "text": plus_minus(mean.loc[init, metric], deviation.loc[init, metric]),
-                "lowest": len(mean) > 1 and mean.loc[init, metric] == mean[metric].min(),
+                "when": of_start[metric]["when"],
+                "text": number(float(of_start[metric]["mean"])),
+                "lowest": _clearly_lowest(first[first["quantity"] == metric], str(init)),
             }
             for metric in FIRST_SCREEN
         ]
+        row = runs.iloc[0].to_dict()
         cards.append(
             {"name": name, "picture": pictures.shown(run, row, f"from {name}", _alt(row)), "measured": measured}
         )
     return cards
+
+
+def _clearly_lowest(rows: Frame, init: str) -> bool:
+    """Whether the intervals of the differences from the reference put this start below every other.
+
+    Args:
+        rows: of one quantity, a row a start.
+    """
+    base = reference(list(rows["init"]))
+    others = rows[(rows["init"] != init) & (rows["init"] != base)]
+    if init == base:
+        return bool(len(rows) > 1 and (rows[rows["init"] != base]["low"] > 0).all())
+    own = rows[rows["init"] == init].iloc[0]
+    return bool(own["high"] < 0 and (others["low"] > own["high"]).all())
 
 
 def _alt(row: Row) -> str:
@@ -88,26 +109,26 @@ def _alt(row: Row) -> str:
 
 DEPTH_METRICS = {
     "reconstruction": ("psnr", "ssim", "content_distance"),
-    "synthesis": ("style_distance", "sliced_wasserstein", "colour_distance"),
+    "synthesis": ("style_distance", "sliced_wasserstein", "arrangement"),
 }
 
 
 def _depth(run: Run, data: Path, name: Literal["reconstruction", "synthesis"]) -> dict[str, Any]:
     """One original over layers or windows, the shallowest first; then what came of several noises at the best."""
-    study, metrics = run.studies[name], DEPTH_METRICS[name]
+    study = run.studies[name]
+    metrics = [metric for metric in DEPTH_METRICS[name] if study.runs[metric].notna().all()]
     kind: Literal["content", "style"] = "content" if name == "reconstruction" else "style"
-    place, best = ("content_layer", "best_layer") if kind == "content" else ("style_layers", "best_window")
-    best_place = study.metrics[best]
-    of_first = study.runs[study.runs[kind] == study.runs[kind].iloc[0]].drop_duplicates(place)
-    rows = of_first.to_dict("records")
+    place = "content_layer" if kind == "content" else "style_layers"
+    best = study.metrics["best"]
+    rows = study.runs[study.runs[kind] == study.runs[kind].iloc[0]].drop_duplicates(place).to_dict("records")
     strip = []
     for row in rows:
-        title = f"{layer_number(row[place])} · {row[place]}" if kind == "content" else f"layers {row[place]}"
-        marked = row[place] == best_place
-        strip.append(
-            pictures.shown(run, row, title, f"{row[kind]} from {title}.", *metrics, key=row["job"], marked=marked)
-        )
-    at_best = study.runs[study.runs[place] == best_place]
+        title = layer_title(row[place]) if kind == "content" else f"layers {row[place]}"
+        alt = f"{row[kind]} from {title}."
+        strip.append(pictures.shown(run, row, title, alt, *metrics, key=row["job"], marked=row[place] == best))
+    # As in the table: of layers, those around the best alone were run from more noises.
+    shown = study.runs.drop_duplicates([kind, place]) if kind == "content" else study.runs
+    means = shown.groupby(place, sort=False)[metrics].mean()
     noises = [
         (
             pictures.original(data, kind, str(original), f"original: {original}"),
@@ -118,25 +139,24 @@ def _depth(run: Run, data: Path, name: Literal["reconstruction", "synthesis"]) -
                 for row in runs.to_dict("records")
             ),
         )
-        for original, runs in at_best.groupby(kind, sort=False)
+        for original, runs in study.runs[study.runs[place] == best].groupby(kind, sort=False)
     ]
     return {
         "original": pictures.original(data, kind, rows[0][kind], f"original: {rows[0][kind]}"),
         "strip": strip,
-        "charts": [_over_depth(rows, place, metric, best_place) for metric in metrics],
+        "charts": [_over_depth(rows, place, metric, means[metric], best) for metric in metrics],
         "noises": noises,
-        "table": (tables.by_layer if kind == "content" else tables.by_window)(study, rows[0][kind]),
-        "noise_table": tables.of_noises(study, kind, metrics[0], best_place),
     }
 
 
-def _over_depth(rows: list[dict[Any, Any]], place: str, metric: str, best: str) -> str:
+def _over_depth(rows: list[dict[Any, Any]], place: str, metric: str, means: "pd.Series[float]", best: str) -> str:
+    """Means; a point leads to the picture of the first original."""
     title = label(metric).title
     points = [
         charts.Point(
             index,
-            row[metric],
-            f"{row[place]}: {title} {number(row[metric])}",
+            float(means[row[place]]),
+            f"{row[place]}: {title} {number(float(means[row[place]]))}",
             row["href"],
             row["job"],
             marked=row[place] == best,
@@ -146,13 +166,34 @@ def _over_depth(rows: list[dict[Any, Any]], place: str, metric: str, best: str) 
     return charts.over_depth(title, [row[place] for row in rows], points, y_label=label(metric).note)
 
 
+# ── Parameters ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _curves(run: Run) -> Picture | None:
+    """None where no style weights were compared."""
+    if not run.studies["parameters"].metrics["curves"]:
+        return None
+    return pictures.embed(existing(run.reports / "parameters" / figures.FOLDER / "curves.png", "parameters"))
+
+
+def _strips(params: Params, run: Run) -> list[dict[str, Any]]:
+    """Of each parameter, the pictures of its values and the curves of its numbers."""
+    folder = f"parameters/{figures.FOLDER}"
+    found = []
+    for name in params.parameters.vary:
+        paths = [f"{folder}/{name}.webp", f"{folder}/{name}.png"]
+        shown = [(path, pictures.embed(existing(run.reports / path, "parameters"))) for path in paths]
+        found.append({"name": name, "figures": shown})
+    return found
+
+
 # ── Initialization ────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def _starts(run: Run, data: Path, content: str, style: str) -> dict[str, Any]:
     """What came of a pair of pictures from each start, and the losses on the way."""
     name = pair_name(content, style)
-    runs = run.starts[run.starts["pair"] == name]
+    runs = run.timed[run.timed["pair"] == name]
     target = run.studies["initialization"].metrics["target_loss"][name]
     firsts = runs.drop_duplicates("init").to_dict("records")
     metrics = ("content_distance", "style_distance", "ssim")

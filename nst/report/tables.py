@@ -1,32 +1,29 @@
 """The tables of both pages, from the data frames of a run."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
-from nst.engine.layers import layer_number
-from nst.report.choices import is_recommended
-from nst.report.numbers import NOTHING, about, difference, interval, number, percent, plus_minus, rank_correlation
+from nst.engine.layers import layer_number, parse_layers, receptive_field
+from nst.report.choices import Choice
+from nst.report.numbers import NOTHING, about, fixed, interval, number, percent
 from nst.report.run import Frame, Run, Study
 from nst.report.texts import NAMES, label, start_name
+from nst.studies.initialization import reference
+from nst.studies.intervals import Interval
 
-START_QUANTITIES = (
-    "content_distance",
-    "style_distance",
-    "ssim",
-    "iterations_to_target",
-    "seconds_to_target",
-    "seconds",
-)
-"""By which starts are compared."""
-OTHER_STYLE_METRICS = ("sliced_wasserstein", "colour_distance")
-"""That no job optimises."""
+TEXTURE_METRICS = ("style_distance", "sliced_wasserstein", "colour_distance", "arrangement")
+FINALIST_METRICS = ("content_distance", "style_distance", "sliced_wasserstein", "cfsd", "st_lpips", "colour_distance")
+CORRELATED = (
+    "content_distance", "cfsd", "st_lpips", "ssim", "psnr",
+    "style_distance", "own_style_distance", "sliced_wasserstein", "colour_distance",
+)  # fmt: skip
+"""Metrics of the content, then of the style."""
 SETTINGS = ("content", "style", "content_layer", "style_layers", "init", "seed", "size", "iterations", "optimizer")
 """Columns that say what a run was."""
-HIDDEN = ("image", "href", "pair", "all_seconds", "measuring_seconds", "batch", "device", "precision")
-"""Columns that the tables of all runs leave out."""
 
 
 @dataclass(frozen=True)
@@ -86,120 +83,118 @@ def _cell(column: str, value: Any, digits: int | None) -> Cell:
     if column == "layer":
         return Cell(f"{layer_number(value)} · {value}", float(layer_number(value)))
     if column == "style_layers":
-        return Cell(value, float(value.replace(",", "-").split("-")[0]))
+        return Cell(value, float(layer_number(parse_layers(value.split(","))[0])))
     return Cell(NAMES.get(value, value) if column in ("init", "optimizer") else value)
 
 
-def of_starts(run: Run, pairs: bool = False) -> Table:
-    """Mean ± standard deviation of each start: over the runs of all pairs, or of each pair."""
-    runs, keys = run.starts, ["pair", "init"] if pairs else ["init"]
-    groups = runs.groupby(keys, sort=False)[list(START_QUANTITIES)]
-    mean, deviation = groups.mean(), groups.std()
-    shown = Frame({name: map(_plus_minus, mean[name], deviation[name]) for name in START_QUANTITIES}, mean.index)
-    first = runs.groupby(keys, sort=False)["href"].first()
-    return table("Mean ± standard deviation over the runs", shown.reset_index(), href=list(first) if pairs else None)
-
-
-def _plus_minus(mean: float, deviation: float) -> Cell:
-    return Cell(plus_minus(mean, deviation), mean)
-
-
-def between_starts(run: Run) -> Table:
-    """Of each other start to the first one, in each pair, with the 95 % confidence interval."""
-    reference, *others = run.starts["init"].unique()
+def of_starts(run: Run) -> Table:
+    """Quality and time of each start: its mean, and its difference from the reference's with the interval."""
     rows = []
-    for name in START_QUANTITIES:
-        unit = " (s)" if label(name).note.startswith("s") else ""
-        for pair, runs in run.starts.groupby("pair", sort=False):
-            by_start = {str(init): values for init, values in runs.groupby("init")[name]}
-            found = {init: difference(by_start[init], by_start[reference]) for init in others}
-            shown = {
-                f"{start_name(init)} − {start_name(reference)}": Cell(interval(*each), each.value)
-                for init, each in found.items()
-            }
-            rows.append({"quantity": label(name).title + unit, "pair": pair, **shown})
-    return table("Difference of the means in each pair, with its 95 % confidence interval", Frame(rows))
+    for (when, quantity), some in run.starts.groupby(["when", "quantity"], sort=False):
+        row: dict[str, Any] = {"when": when, "quantity": _with_unit(str(quantity))}
+        by_start = {str(each["init"]): each for each in some.to_dict("records")}
+        row |= {start_name(init): _mean(str(quantity), each["mean"]) for init, each in by_start.items()}
+        base = reference(list(by_start))
+        for init, each in by_start.items():
+            if init != base:
+                found = Interval(each["difference"], each["low"], each["high"], each["runs"])
+                row[f"{start_name(init)} − {start_name(base)}"] = Cell(interval(found), found.mean)
+        rows.append({**row, "n": int(some["runs"].iloc[0])})
+    return table("Each start: means, and paired differences with their 95 % confidence interval", Frame(rows))
 
 
-def by_layer(study: Study, content: str) -> Table:
-    """Reconstructions of one content: quality by layer."""
-    runs = study.runs[study.runs["content"] == content].drop_duplicates("content_layer")
-    shown = runs[["content_layer", "psnr", "ssim", "content_distance"]].rename(columns={"content_layer": "layer"})
-    return table("Quality by layer", shown, href=list(runs["href"]))
+def _mean(quantity: str, value: float) -> Cell:
+    """Of a start; no clock is good for less than a millisecond."""
+    return Cell("<0.001" if quantity == "seconds" and value < 0.001 else number(value), value)
 
 
-def by_window(study: Study, style: str) -> Table:
-    """Textures of one style: distances by window."""
-    runs = study.runs[study.runs["style"] == style].drop_duplicates("style_layers")
-    return table(
-        "Distances by window", runs[["style_layers", "style_distance", *OTHER_STYLE_METRICS]], href=list(runs["href"])
-    )
+def _with_unit(quantity: str) -> str:
+    unit = label(quantity).note.split(",")[0]
+    return label(quantity).title + (f" ({unit})" if unit in ("s", "dB") else "")
 
 
-def of_noises(study: Study, column: str, metric: str, best: str) -> Table:
-    """What came of two noises at the best layer or window: of each original, the two and how alike they are."""
-    place = "content_layer" if column == "content" else "style_layers"
-    rows = []
-    for name, noises in study.metrics["noises"].items():
-        runs = study.runs[(study.runs[column] == name) & (study.runs[place] == best)]
-        values = {
-            f"{label(metric).title}, noise {seed}": value
-            for seed, value in zip(runs["seed"], runs[metric], strict=True)
-        }
-        alike = {"PSNR of one against the other": noises["psnr_between"]}
-        shared = Cell(percent(noises["shared"]), noises["shared"])
-        rows.append({column: name, **values, **alike, "shared variation": shared})
-    return table("From two noises", Frame(rows))
+def by_layer(study: Study, choice: Choice, size: int) -> Table:
+    """Reconstructions from the first noise, means over the contents; and what each layer sees of the picture.
+
+    Args:
+        size: longest side of the pictures, px.
+    """
+    first = study.runs.drop_duplicates(["content", "content_layer"])
+    means = first.groupby("content_layer", sort=False)[["psnr", "ssim", "content_distance"]].mean().reset_index()
+    shown = means.rename(columns={"content_layer": "layer"})
+    fields = [receptive_field(layer) for layer in shown["layer"]]
+    seen = [f"{field} px" + (" (more than the picture)" if field > size else "") for field in fields]
+    shown.insert(1, "sees", [Cell(text, field) for text, field in zip(seen, fields, strict=True)])
+    apart = [choice.told_apart(layer) if layer in choice.numbers else NOTHING for layer in shown["layer"]]
+    return table("Means over the contents, from the first noise", shown.assign(**{"told from the best": apart}))
 
 
-def of_cells(run: Run) -> Table:
-    """The transfer grid's distances: how far they reach, and where in this the recommended cell is."""
-    runs = run.studies["transfer"].runs
-    distances = runs[["content_distance", "style_distance", *OTHER_STYLE_METRICS]]
-    shown = distances.agg(["min", "median", "max"]).T.set_axis(["lowest", "median", "highest"], axis="columns")
-    shown["recommended"] = distances[is_recommended(run)].iloc[0]
-    shown.insert(0, "distance", [label(name).title for name in shown.index])
-    return table("Over all cells (lower is closer)", shown)
+def by_window(study: Study, choice: Choice) -> Table:
+    """Textures: means over the styles and noises, and how far each window is behind the best."""
+    metrics = [name for name in TEXTURE_METRICS if study.runs[name].notna().all()]
+    shown = study.runs.groupby("style_layers", sort=False)[metrics].mean().reset_index()
+    shown.insert(1, "× the best's", [_against_best(choice, name) for name in shown["style_layers"]])
+    apart = [choice.told_apart(name) for name in shown["style_layers"]]
+    return table("Means over the styles and noises", shown.assign(**{"told from the best": apart}))
 
 
-def over_grid(study: Study) -> Table:
-    """How each distance goes with depth along either axis of the transfer grid, and how far its means spread."""
-    runs, rows = study.runs, []
-    for name in ("content_distance", "style_distance"):
-        for axis in ("content_layer", "style_layers"):
-            means = runs.groupby(axis, sort=False)[name].mean()
-            rows.append(
-                {
-                    "distance": label(name).title,
-                    "averaged by": label(axis).title,
-                    "lowest mean": means.min(),
-                    "lowest at": str(means.idxmin()),
-                    "highest mean": means.max(),
-                    "highest at": str(means.idxmax()),
-                    "rank correlation with depth": rank_correlation(range(len(means)), means),
-                }
-            )
-    return table("Along the grid's axes", Frame(rows))
+def _against_best(choice: Choice, candidate: str) -> Cell:
+    """Nothing for the best itself, which has no difference from itself."""
+    found = choice.numbers[candidate]
+    return Cell(NOTHING if candidate == choice.winner else interval(found), found.mean)
 
 
-def agreement(study: Study) -> Table:
-    """Rank correlation of every other distance with the style distance, over the transfer grid."""
-    runs = study.runs
+def of_noises(study: Study, best: str) -> Table:
+    """How alike what came of two noises at the best layer or window is."""
+    rows = study.noises[study.noises["layers"] == best]
+    shown = rows[["original", "psnr"]].copy()
+    shown["shared"] = pd.Series([Cell(percent(value), value) for value in rows["shared"]], rows.index, dtype=object)
+    return table("Two noises", shown)
+
+
+def of_finalists(run: Run, choice: Choice) -> Table:
+    """The finalists' means over all pairs and noises, and how far each is behind the winner."""
+    metrics = [name for name in FINALIST_METRICS if run.finalists[name].notna().all()]
+    shown = run.finalists.groupby("finalist", sort=False)[metrics].mean().reset_index()
+    shown.insert(1, "ranks behind", [_against_best(choice, name) for name in shown["finalist"]])
+    apart = [choice.told_apart(name) for name in shown["finalist"]]
+    return table("Means over all pairs and noises", shown.assign(**{"told from the best": apart}))
+
+
+def of_curves(run: Run) -> Table:
+    """How many points of each set of layers another set beats in both distances."""
+    curves = run.studies["parameters"].metrics["curves"]
     rows = [
-        {
-            "metric": label(name).title,
-            "rank correlation with the style distance": rank_correlation(runs[name], runs["style_distance"]),
-            "cells": len(runs),
-        }
-        for name in (*OTHER_STYLE_METRICS, "content_distance")
+        {"layers": name, "points": each["points"], "beaten": each["beaten"], "by": ", ".join(each["by"]) or NOTHING}
+        for name, each in curves.items()
     ]
-    return table("Do other metrics put the cells in the same order?", Frame(rows))
+    return table("Points that another set's point, of the same pair and noise, beats in both distances", Frame(rows))
+
+
+def correlations(run: Run) -> Table:
+    """Spearman's rank correlation of every two metrics, over all pictures of a content and a style."""
+    runs = pd.concat([study.runs.dropna(subset=["content", "style"]) for study in run.studies.values()])
+    metrics = [name for name in CORRELATED if runs[name].notna().any()]
+    # A start without noise is run more than once, for its times, and gives the same picture.
+    pictures = runs.drop_duplicates(["pair", *metrics])
+    found = pictures[metrics].corr(method="spearman").to_numpy()
+    rows = [
+        {"metric": label(one).title}
+        | {label(other).title: _correlation(value, one, other) for other, value in zip(metrics, values, strict=True)}
+        for one, values in zip(metrics, found, strict=True)
+    ]
+    return table(f"Rank correlation (Spearman), over {len(pictures)} pictures", Frame(rows))
+
+
+def _correlation(value: float, one: str, other: str) -> Cell:
+    return Cell(NOTHING) if one == other or math.isnan(value) else Cell(fixed(value, 2), float(value))
 
 
 def of_gallery(study: Study) -> Table:
     """The distances of the pictures."""
     runs = study.runs
-    shown = runs[["pair", "size", "init", "content_distance", "style_distance", *OTHER_STYLE_METRICS]]
+    metrics = [name for name in FINALIST_METRICS if runs[name].notna().all()]
+    shown = runs[["pair", "size", "init", *metrics]]
     return table("Distances of the pictures", shown, href=list(runs["href"]))
 
 
@@ -207,13 +202,6 @@ def of_gram_matrices(study: Study) -> Table:
     """How far Gram matrices are from the style's."""
     rows = [{"layer": layer, **distances} for layer, distances in study.metrics["gram_distance_to_style"].items()]
     return table("Distance of the Gram matrix to the style's (|G − G(s)|² / |G(s)|², lower is closer)", Frame(rows))
-
-
-def all_runs(study: Study) -> Table:
-    """quality.csv beside timing.csv; columns that hold nothing are left out, and the settings that all runs share."""
-    shared = [name for name in SETTINGS if study.runs[name].nunique() < 2]
-    shown = study.runs.drop(columns=[*HIDDEN, *shared]).dropna(axis="columns", how="all")
-    return table(f"All runs of the {study.name} study", shown, href=list(study.runs["href"]), digits=4)
 
 
 def cost(run: Run) -> Table:

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
+from nst.report.numbers import interval
+
 
 def render(template: str, values: Mapping[str, Any]) -> str:
     """The text of a template; in HTML all values are escaped, and a value that is missing is an error."""
@@ -22,6 +24,7 @@ def render(template: str, values: Mapping[str, Any]) -> str:
     environment.filters.update(
         capital=lambda text: text[:1].upper() + text[1:],
         href=quote,  # pictures may have any name
+        interval=interval,
         markdown_cell=lambda text: text.replace("|", "\\|"),
         prose=prose,
     )

@@ -19,7 +19,8 @@ for (const root of document.querySelectorAll("[data-linked]")) {
     places: [...group.querySelectorAll("a[data-key]")],
     columns: group.dataset.walk === "table" ? group.querySelectorAll("thead th").length : 0,
   }));
-  let kept = [...cells.values()].find((cell) => "best" in cell.dataset).dataset.key;
+  const first = [...cells.values()];
+  let kept = (first.find((cell) => "best" in cell.dataset) ?? first[0]).dataset.key;
 
   const show = (key) => {
     const cell = cells.get(key), small = cell.querySelector("img"), large = part("full").querySelector("img");

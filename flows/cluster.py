@@ -81,12 +81,14 @@ def _dask_config(settings: Settings) -> dict[str, object]:
     """Dask's options that are no arguments of a cluster's class.
 
     Dask would pause a worker that holds much memory until it holds less, which may be never; ending it at the limit is
-    enough.  A task that has killed as many workers as it has tries is not given another.
+    enough.  A task that has killed as many workers as it has tries is not given another.  A worker that is started anew
+    may take as long to come as the first: after 15 s, Dask's default, a busy machine would lose it for good.
     """
     return {
         **{f"distributed.worker.memory.{name}": False for name in ("target", "spill", "pause")},
         "distributed.worker.multiprocessing-method": "forkserver",
         "distributed.scheduler.allowed-failures": settings.retries,
+        "distributed.deploy.lost-worker-timeout": settings.cluster_timeout,
         "temporary-directory": str(HOME / ".cache" / "dask"),
     }
 

@@ -1,9 +1,10 @@
-"""What many tests need.  The weights are the real ones, the pictures the repository's."""
+"""What many tests need.  The weights are the real ones, the pictures and parameters those of tests/study."""
 
 from pathlib import Path
 
 import pytest
 import torch
+from study_support import DATA
 
 from nst.engine.weights import VGGWeights, vgg19
 from nst.params import Params
@@ -19,11 +20,8 @@ def one_thread() -> None:
 
 @pytest.fixture(scope="session")
 def data() -> Path:
-    """The pictures that the studies use."""
-    folder = ROOT / "data"
-    if not (folder / "content").is_dir():
-        pytest.fail("data/ is not there: run `dvc pull data`")
-    return folder
+    """The pictures that tests use."""
+    return DATA
 
 
 @pytest.fixture(scope="session")

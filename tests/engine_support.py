@@ -2,12 +2,12 @@
 
 import functools
 import io
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
+from study_support import DATA, PARAMS, ROOT
 from torch import Tensor, nn
 
 from nst.engine import images
@@ -19,8 +19,8 @@ from nst.engine.run import run_job
 from nst.engine.weights import VGGWeights
 from nst.params import Settings
 
-ROOT = Path(__file__).resolve().parent.parent
-DATA = ROOT / "data"
+__all__ = ["DATA", "PARAMS", "ROOT"]
+
 
 CAFFE_MEANS_BGR = (103.939, 116.779, 123.68)
 """What Simonyan & Zisserman subtracted from their training images."""

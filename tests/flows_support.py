@@ -19,11 +19,11 @@ from typing import Any
 
 import psutil
 import yaml
+from study_support import PARAMS, PICTURES, ROOT
 
 from nst.engine.jobs import Job
 from nst.engine.results import Environment, Quality, Result, Timing
 
-ROOT = Path(__file__).resolve().parent.parent
 UNSET = ("NST_OWNER", "NST_SUPERVISOR", "DVC_STAGE", "DVC_ROOT", "MAKEFLAGS", "MAKELEVEL")
 
 
@@ -120,7 +120,7 @@ def _heed_ctrl_c() -> None:
 
 
 def make_checkout(path: Path, environment: Mapping[str, str] | None = None) -> Checkout:
-    """Copies what git would take, uncommitted files too, and fetches the data from the repository's store.
+    """Copies what git would take, uncommitted files too, but parameters and pictures, which are those of tests/study.
 
     What was computed is left out: reports and dvc.lock.
     """
@@ -136,6 +136,8 @@ def make_checkout(path: Path, environment: Mapping[str, str] | None = None) -> C
             target = path / name
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, target)
+    for own in (PARAMS, PICTURES):
+        shutil.copy(own, path)
     checkout = Checkout(path, environment or {})
     checkout.run("git", "init", "-q")
     checkout.run("git", "add", "-A")

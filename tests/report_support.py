@@ -3,7 +3,8 @@
 from pathlib import Path
 
 import yaml
-from engine_support import DATA, ROOT, finished
+from engine_support import DATA, finished
+from study_support import PARAMS
 
 from nst import params, studies
 from nst.engine.jobs import Job
@@ -31,7 +32,7 @@ def write_studies(given: Params, reports: Path) -> None:
 
 def make_reports(folder: Path) -> tuple[Params, Path]:
     """What was studied, and the folder of reports, with the two pages."""
-    values = yaml.safe_load((ROOT / "params.yaml").read_text("utf-8"))
+    values = yaml.safe_load(PARAMS.read_text("utf-8"))
     for study in params.STUDIES:
         values[study].pop("iterations", None)
     values |= {"size": 48, "iterations": ITERATIONS}

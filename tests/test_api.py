@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from engine_support import DATA, ROOT, pixels
 from PIL import Image
+from study_support import PARAMS
 
 import nst
 from nst import api, params
@@ -85,7 +86,7 @@ class TestDefaults:
     )
     def test_are_those_of_the_study_of_the_same_task(self, task: Task, study: str) -> None:
         chosen = api.options(task, {})
-        section = getattr(params.load(ROOT / "params.yaml"), study)
+        section = getattr(params.load(PARAMS), study)
         for name in set(params.Settings.model_fields) - {"size"}:
             assert getattr(chosen, name) == getattr(section, name), name
 

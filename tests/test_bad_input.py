@@ -20,6 +20,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from pydantic import BaseModel
+from study_support import PARAMS
 
 from nst import api, cli, output, params
 from nst.engine import images
@@ -70,7 +71,7 @@ class TestOptions:
         assert re.fullmatch(r"error: [^\n]+\n", capsys.readouterr().err)
 
 
-VALUES: dict[str, Any] = yaml.safe_load((ROOT / "params.yaml").read_text("utf-8"))
+VALUES: dict[str, Any] = yaml.safe_load(PARAMS.read_text("utf-8"))
 STRANGE: tuple[Any, ...] = (
     None, True, "", "nothing of the kind", "é😀\n", -1, 10**40, float("nan"), float("inf"), [], [[]], {}, {"a": 1},
     [None], "../../etc/passwd", "9" * 5000,

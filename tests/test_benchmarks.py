@@ -14,6 +14,7 @@ import torch
 import yaml
 from engine_support import make_job
 from flows_support import make_result
+from study_support import PARAMS
 
 from benchmarks import __main__ as bench
 from benchmarks import machine, pairs, peer, plain, process, steps, study, table
@@ -237,13 +238,13 @@ def test_a_finished_job_is_read(tmp_path: Path) -> None:
 
 def test_one_window_is_changed_to_a_new_one(tmp_path: Path) -> None:
     path = tmp_path / "params.yaml"
-    path.write_bytes((ROOT / "params.yaml").read_bytes())
+    path.write_bytes(PARAMS.read_bytes())
     before = params.load(path).transfer
     assert study.change_window(path) == len(before.content_layers)
     after = params.load(path).transfer
     assert after.style_windows[:-1] == before.style_windows[:-1]
     assert after.style_windows[-1] not in before.style_windows
-    assert yaml.safe_load(path.read_text())["size"] == yaml.safe_load((ROOT / "params.yaml").read_text())["size"]
+    assert yaml.safe_load(path.read_text())["size"] == yaml.safe_load(PARAMS.read_text())["size"]
 
 
 # ── The peer ──────────────────────────────────────────────────────────────────────────────────────────────────────────

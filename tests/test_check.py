@@ -6,7 +6,8 @@ from pathlib import Path
 import psutil
 import pytest
 import yaml
-from engine_support import DATA, ROOT
+from engine_support import DATA
+from study_support import PARAMS
 
 from nst import check, cli, params, studies
 from nst.engine.weights import NORMALISED
@@ -14,7 +15,7 @@ from nst.engine.weights import NORMALISED
 
 def altered(folder: Path, **values: object) -> Path:
     path = folder / "params.yaml"
-    content = yaml.safe_load((ROOT / "params.yaml").read_text("utf-8"))
+    content = yaml.safe_load(PARAMS.read_text("utf-8"))
     path.write_text(yaml.safe_dump({**content, **values}), encoding="utf-8")
     return path
 
@@ -45,7 +46,7 @@ def test_a_job_of_twice_the_iterations_takes_twice_as_long(tmp_path: Path, data:
     [
         ({"size": 20}, "params.yaml: size: Input should be greater than or equal to 32"),
         ({"weights": "nowhere.pth"}, "weights: no file 'nowhere.pth'"),
-        ({"reconstruction": {**yaml.safe_load((ROOT / "params.yaml").read_text("utf-8"))["reconstruction"],
+        ({"reconstruction": {**yaml.safe_load(PARAMS.read_text("utf-8"))["reconstruction"],
                              "content": "nobody"}}, "no picture called 'nobody'; there is chelsea"),
     ],
 )  # fmt: skip

@@ -8,6 +8,7 @@ from typing import get_args
 import pytest
 import yaml
 from engine_support import ROOT
+from study_support import PARAMS
 
 from nst import api, parameters
 from nst.cli import WITHOUT_EFFECT, parser
@@ -41,7 +42,7 @@ def test_pages_are_short_and_their_links_lead_somewhere(page: str) -> None:
 
 
 def test_settings_that_the_method_names_exist() -> None:
-    keys = set(yaml.safe_load((ROOT / "params.yaml").read_text("utf-8")))
+    keys = set(yaml.safe_load(PARAMS.read_text("utf-8")))
     named = set(re.findall(r"`([a-z_]+): [a-z]+`", METHOD))
     assert named
     assert named <= keys

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 import yaml
-from flows_support import ROOT, Checkout, make_checkout
+from flows_support import Checkout, make_checkout
 from playwright.sync_api import sync_playwright
+from study_support import DATA, ROOT
 from test_browser import CHROMIUM, FLAGS
 
 from nst.params import STUDIES
@@ -103,7 +104,7 @@ def test_the_repository_s_own_store_is_for_pictures_alone(finished: Checkout, tm
 
     clone = _clone(finished, tmp_path / "clone")
     clone.run("dvc", "pull", "data")
-    assert len(list((clone.path / "data").rglob("*.jpg"))) == len(list((ROOT / "data").rglob("*.jpg")))
+    assert len(list((clone.path / "data").rglob("*.jpg"))) == len(list(DATA.rglob("*.jpg")))
 
 
 def test_everything_goes_to_a_remote_and_comes_back(finished: Checkout, tmp_path: Path) -> None:

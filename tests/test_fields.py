@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 from engine_support import DATA, ROOT
+from study_support import PARAMS
 
 import nst
 from nst import cli, params
@@ -79,7 +80,7 @@ def test_weights_reach_the_network_both_ways(tmp_path: Path, capsys: pytest.Capt
 
 @pytest.mark.parametrize("name", Settings.model_fields)
 def test_params_yaml_takes_it_for_all_studies_and_for_one(name: str, tmp_path: Path) -> None:
-    values = yaml.safe_load((ROOT / "params.yaml").read_text("utf-8"))
+    values = yaml.safe_load(PARAMS.read_text("utf-8"))
     for section in (values, *(values[study] for study in STUDIES)):
         section.pop(name, None)
     value = list(VALUES[name]) if isinstance(VALUES[name], tuple) else VALUES[name]
@@ -98,5 +99,5 @@ def test_params_yaml_takes_it_for_all_studies_and_for_one(name: str, tmp_path: P
 @pytest.mark.parametrize("name", Settings.model_fields)
 def test_it_is_documented(name: str) -> None:
     assert f"\n| `{name}` | " in (ROOT / "docs" / "parameters.md").read_text("utf-8")
-    line = next(line for line in (ROOT / "params.yaml").read_text("utf-8").splitlines() if line.startswith(f"{name}:"))
+    line = next(line for line in PARAMS.read_text("utf-8").splitlines() if line.startswith(f"{name}:"))
     assert " # " in line

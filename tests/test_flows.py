@@ -21,6 +21,7 @@ import pytest
 import torch
 from engine_support import make_job
 from flows_support import ROOT, alive, family, make_result, wait_for
+from study_support import PARAMS
 
 from flows import cluster, fanout, processes, server, settings, study, up, worker
 from flows.processes import ClusterError
@@ -184,7 +185,7 @@ class TestSettings:
     def keys(self, data: Path) -> list[str]:
         """What the transfer study's results are stored under."""
         where = settings.load()
-        wanted = params.load(ROOT / "params.yaml")
+        wanted = params.load(PARAMS)
         here = machine()
         collection = study.Collection(studies.load("transfer"), wanted, data, Store(where.cache), where.threads, here)
         return [order.key for order in collection.missing()]
@@ -204,7 +205,7 @@ class TestSettings:
         assert {*self.OTHERS, "threads"} == set(settings.Settings.model_fields)
 
     def test_what_a_worker_cannot_hold_is_refused_before_a_job_runs(self, tmp_path: Path, data: Path) -> None:
-        wanted, store = params.load(ROOT / "params.yaml"), Store(str(tmp_path))
+        wanted, store = params.load(PARAMS), Store(str(tmp_path))
         on_a_cpu = dataclasses.replace(machine(), device="cpu", precision="bfloat16")
         collection = study.Collection(studies.load("transfer"), wanted, data, store, 1, on_a_cpu, 0.5e9)
         with pytest.raises(CapacityError, match=r"a transfer at 192 px needs about .* GB of memory and 0\.5 GB"):

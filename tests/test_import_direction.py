@@ -111,7 +111,7 @@ from pathlib import Path
 from nst import params, studies
 from nst.engine import batches, inputs, machine, results, weights
 from nst.studies import tables
-wanted = params.load(Path("params.yaml"))
+wanted = params.load(Path("tests/study/params.yaml"))
 assert len(studies.load("transfer").jobs(wanted, {})) == 192
 print(sorted({"torch", "torchvision", "torchmetrics", "matplotlib", "pandas"} & set(sys.modules)))
 """

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from engine_support import ROOT, make_job
+from engine_support import DATA, ROOT, make_job
 
 from nst import cli
 from nst.engine import memory
@@ -20,7 +20,7 @@ from nst.engine.run import run_job
 from engine_support import make_job
 malloc.keep_freed_memory()
 job = make_job(size=int(sys.argv[1]), precision=sys.argv[2], iterations=3)
-given = inputs(job, Path("data"))
+given = inputs(job, Path(sys.argv[3]))
 run_job(job, given, threads=1, pixel_metrics=False)
 # Not ru_maxrss, which a process has from the one that started it.
 peak = 1024 * int(re.search(r"VmHWM:\\s*(\\d+) kB", Path("/proc/self/status").read_text())[1])
@@ -33,7 +33,7 @@ print(peak, memory.estimate(job, height, width, sys.argv[2]))
 @pytest.mark.skipif(sys.platform != "linux", reason="fitted on Linux")
 def test_the_estimate_is_about_what_a_process_takes(size: int, precision: str, data: object) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", RUN, str(size), precision],
+        [sys.executable, "-c", RUN, str(size), precision, str(DATA)],
         cwd=ROOT,
         env={"PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}", "PATH": ""},
         capture_output=True,

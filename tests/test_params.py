@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 import yaml
-from engine_support import ROOT
+from study_support import PARAMS, needs_defaults
 
 from nst import params
 from nst.engine.layers import LAYERS
 from nst.errors import ParamsError
 from nst.params import STUDIES, Params, Settings
 
-TEXT = (ROOT / "params.yaml").read_text(encoding="utf-8")
+TEXT = PARAMS.read_text(encoding="utf-8")
 VALUES: dict[str, Any] = yaml.safe_load(TEXT)
 
 
@@ -56,11 +56,12 @@ def without(place: str) -> str:
     return yaml.safe_dump(values)
 
 
+@needs_defaults
 class TestRepository:
     """The params.yaml of this repository."""
 
     def test_is_valid(self) -> None:
-        loaded = params.load(ROOT / "params.yaml")
+        loaded = params.load(PARAMS)
         assert loaded.transfer.content_layers == LAYERS
         assert [len(window) for window in loaded.transfer.style_windows] == [5] * 11
         assert loaded.reconstruction.layers == LAYERS
@@ -86,7 +87,7 @@ class TestRepository:
         assert params.settings().model_dump(mode="json") == {name: VALUES[name] for name in Settings.model_fields}
 
     def test_pictures_exist(self, data: Path) -> None:
-        section = params.load(ROOT / "params.yaml").gallery
+        section = params.loadPARAMS.gallery
         for content in section.contents:
             assert (data / "content" / f"{content}.jpg").is_file()
         for style in section.styles:

@@ -15,13 +15,13 @@ import pytest
 import yaml
 from distributed.cli import dask_scheduler, dask_worker
 from dvc.cli.parser import get_main_parser
+from study_support import DATA, PARAMS, ROOT
 
 from benchmarks import __main__ as bench
 from flows.settings import Settings
 from nst.cli import parser
 from nst.params import STUDIES
 
-ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "examples/README.md")] + sorted(
     (ROOT / "docs").glob("*.md")
 )
@@ -29,7 +29,7 @@ TEXTS = {str(page.relative_to(ROOT)): page.read_text("utf-8") for page in PAGES}
 GENERATED = {"docs/benchmarks.md", "docs/parameters.md", "CHANGELOG.md"}
 MAKEFILE = (ROOT / "Makefile").read_text("utf-8")
 EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"].keys()
-PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text("utf-8"))
+KEYS = yaml.safe_load(PARAMS.read_text("utf-8"))
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text("utf-8"))["stages"].keys()
 DEPLOYMENTS = yaml.safe_load((ROOT / "prefect.yaml").read_text("utf-8"))["deployments"]
 BY_HAND = {".", "cp", "export", "$EDITOR", "pre-commit"}
@@ -48,7 +48,7 @@ def _commands() -> Iterator[tuple[str, list[str]]]:
 def _parameter(name: str) -> None:
     """DVC changes what stands in params.yaml, whatever defaults the model has."""
     section, _, field = name.rpartition(".")
-    assert field in (PARAMS[section] if section else PARAMS), f"params.yaml has no {name}"
+    assert field in (KEYS[section] if section else KEYS), f"params.yaml has no {name}"
 
 
 def check_make(arguments: list[str]) -> None:
@@ -73,7 +73,7 @@ def check_dvc(arguments: list[str]) -> None:
 def check_nst(arguments: list[str]) -> None:
     if arguments[-1] != "--help":
         parser().parse_args(arguments)
-        assert all((ROOT / name).is_file() for name in arguments if name.startswith("data/"))
+        assert all((DATA.parent / name).is_file() for name in arguments if name.startswith("data/"))
 
 
 def check_python(arguments: list[str]) -> None:

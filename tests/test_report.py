@@ -10,6 +10,7 @@ from urllib.parse import unquote
 import pandas as pd
 import pytest
 from scipy.stats import spearmanr
+from study_support import DATA
 
 from nst import params
 from nst.engine.layers import CLASSIC, LAYERS
@@ -26,7 +27,6 @@ from nst.report.texts import DEFINITIONS, label
 from nst.studies.intervals import Interval
 
 ROOT = Path(__file__).resolve().parent.parent
-DATA = ROOT / "data"
 
 
 @pytest.fixture

@@ -10,9 +10,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from engine_support import DATA, ROOT, finished
+from engine_support import DATA, finished
 from PIL import Image
 from report_support import complete, write_studies
+from study_support import PARAMS
 
 from nst import params, studies
 from nst.engine import images
@@ -49,13 +50,13 @@ SMALL: dict[str, dict[str, Any]] = {
 @pytest.fixture(scope="module")
 def whole() -> Params:
     """The repository's own parameters."""
-    return params.load(ROOT / "params.yaml")
+    return params.load(PARAMS)
 
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> Params:
     """The same with few layers, small pictures and 3 iterations."""
-    values = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    values = yaml.safe_load(PARAMS.read_text(encoding="utf-8"))
     values |= {"size": 48, "iterations": 3}
     for study, changes in SMALL.items():
         values[study] = {**{k: v for k, v in values[study].items() if k != "iterations"}, **changes}

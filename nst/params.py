@@ -255,6 +255,7 @@ class Finalists(_Frozen):
     count: int = Field(ge=1, le=100)
     """How many the grid proposes; the layers of Gatys et al. are one more."""
     iterations: int = Field(ge=1, le=100_000)
+    style_weights: Distinct[Weight] = Field(min_length=1)
     pairs: Distinct[Pair] = Field(min_length=1)
     seeds: Distinct[Seed] = Field(min_length=1)
 

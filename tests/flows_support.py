@@ -168,7 +168,13 @@ TINY = {
         # With the classic layers, which are always a column, four cells; the finalists are two of these.
         "content_layers": ["conv2_2", "conv4_2"],
         "style_windows": ["1-2"],
-        "finalists": {"count": 1, "iterations": 2, "pairs": [["egeskov", "great_wave"]], "seeds": [0]},
+        "finalists": {
+            "count": 1,
+            "iterations": 2,
+            "style_weights": [10],
+            "pairs": [["egeskov", "great_wave"]],
+            "seeds": [0],
+        },
     },
     "initialization": {
         "iterations": 2,

@@ -41,7 +41,13 @@ def make_reports(folder: Path) -> tuple[Params, Path]:
     values["transfer"] |= {"content_layers": ["conv1_2", "conv2_1", "conv3_1", "conv4_2"]}
     values["transfer"] |= {"style_windows": ["1-2", "2-3", "3-4"]}
     pairs = [["egeskov", "great_wave"], ["chelsea", "cafe_terrace"]]
-    values["transfer"]["finalists"] = {"count": 2, "iterations": ITERATIONS, "pairs": pairs, "seeds": [0, 1]}
+    values["transfer"]["finalists"] = {
+        "count": 2,
+        "iterations": ITERATIONS,
+        "style_weights": [3, 10],
+        "pairs": pairs,
+        "seeds": [0, 1],
+    }
     values["initialization"] |= {"seeds": [0, 1], "content_layer": "conv2_2", "style_layers": "1-3"}
     values["initialization"] |= {"long_iterations": 3}
     values["parameters"] |= {"vary": {"style_weight": [1, 10], "optimizer": ["adam", "lbfgs"]}}

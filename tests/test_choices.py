@@ -120,27 +120,43 @@ class TestFinalists:
         )
 
     def test_the_winner_by_hand(self) -> None:
-        """Ranks of a, b, c in each run: content 1 2 3, style 1 2 3, but once b is before a in style."""
-        distances = {
-            "a": [(0.1, 0.1), (0.1, 0.1), (0.1, 0.2), (0.1, 0.1)],
-            "b": [(0.2, 0.2), (0.2, 0.2), (0.2, 0.1), (0.2, 0.2)],
-            "c": [(0.3, 0.3), (0.3, 0.3), (0.3, 0.3), (0.3, 0.3)],
-        }
-        choice = best_finalist(distances)
+        """At one weight b is balanced and a is not; but a's curve is lower by half wherever it has b's content."""
+
+        def curve(*points: tuple[float, float]) -> list[list[tuple[float, float]]]:
+            return [list(points)] * 3
+
+        # Style is 1 / content for a, 2 / content for b: straight lines in logarithms.
+        choice = best_finalist({"a": curve((0.5, 2.0), (4.0, 0.25)), "b": curve((1.0, 2.0), (2.0, 1.0))})
         assert choice.winner == "a"
-        # b is behind by 1, 1, 0, 1 ranks: 0.75 ± 0.80; c by 2, 2, 1.5, 2.
-        assert choice.numbers["b"].mean == pytest.approx(0.75)
-        assert choice.alike == ("b",)
+        assert choice.numbers["b"].mean == pytest.approx(2.0)
+        assert choice.alike == ()
+        assert choice.rule == (
+            "the smallest style distance at equal content distance, on geometric average over pairs and noises"
+        )
 
-    def test_a_content_distance_alone_does_not_win(self) -> None:
-        """Best at one and worst at the other is as good as the middle of both, on average."""
-        choice = best_finalist({"a": [(0.1, 0.9)] * 3, "b": [(0.2, 0.2)] * 3, "c": [(0.9, 0.1)] * 3})
-        assert {choice.winner, *choice.alike} == {"a", "b", "c"}
+    def test_what_is_closer_on_some_pairs_only_is_not_told_apart(self) -> None:
+        near, far = [(0.5, 2.0), (2.0, 0.5)], [(0.5, 3.0), (2.0, 0.75)]
+        choice = best_finalist({"a": [near, near, far], "b": [far, far, near]})
+        assert (choice.winner, choice.alike) == ("a", ("b",))
 
-    @given(st.lists(st.tuples(DISTANCES, DISTANCES), min_size=2, max_size=6))
-    def test_the_winner_is_told_from_nothing_by_one_run(self, pairs: list[tuple[float, float]]) -> None:
-        choice = best_finalist({str(number): [pair] for number, pair in enumerate(pairs)})
-        assert len(choice.alike) == len(pairs) - 1
+    @given(
+        st.lists(
+            st.lists(st.tuples(st.floats(0.1, 10), st.floats(0.1, 10)), min_size=2, max_size=4), min_size=2, max_size=5
+        )
+    )
+    def test_who_is_beaten_at_every_weight_does_not_win(self, curves: list[list[tuple[float, float]]]) -> None:
+        """The same points, all twice as far from the style, are never chosen."""
+        worse = [[(content, 2 * style) for content, style in curve] for curve in curves]
+        choice = best_finalist({"a": curves, "b": worse})
+        assert choice.winner == "a"
+        assert choice.numbers["b"].mean == pytest.approx(2.0)
+
+    def test_one_run_tells_nothing_apart(self) -> None:
+        choice = best_finalist({"a": [[(1.0, 1.0), (2.0, 0.5)]], "b": [[(1.0, 3.0), (2.0, 1.0)]]})
+        assert (choice.winner, choice.alike) == ("a", ("b",))
+
+    def test_one_weight_alone_compares_style_distances(self) -> None:
+        assert best_finalist({"a": [[(1.0, 2.0)]] * 2, "b": [[(2.0, 1.0)]] * 2}).winner == "b"
 
 
 class TestParetoFront:

@@ -157,7 +157,7 @@ def chosen() -> Run:
     """Three choices by the studies' own rules: clear, within chance, and of one run."""
     layers = {"conv1_1": [0.9, 0.91, 0.92], "conv4_2": [0.7, 0.71, 0.72], "conv5_4": [0.1, 0.11, 0.12]}
     windows = {"1-5": [0.10, 0.30, 0.20], "2-6": [0.30, 0.10, 0.21], "3-7": [0.9, 0.91, 0.92]}
-    finalists = {"conv4_2 | classic": [(0.3, 0.1)], "conv4_2 | 6-10": [(0.5, 0.2)]}
+    finalists = {"conv4_2 | classic": [[(0.3, 0.1)]], "conv4_2 | 6-10": [[(0.5, 0.2)]]}
     return run(
         study("reconstruction", **best_layer(layers, 0.5).as_dict()),
         study("synthesis", **best_window(windows).as_dict()),

@@ -33,7 +33,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "transfer": {
         "content_layers": [1, 2, 3, 4],
         "style_windows": ["1-2", "2-3"],
-        "finalists": {"count": 2, "iterations": 3, "pairs": PAIRS, "seeds": [0, 1]},
+        "finalists": {"count": 2, "iterations": 3, "style_weights": [3, 10], "pairs": PAIRS, "seeds": [0, 1]},
     },
     "parameters": {"vary": {"style_weight": [1, 10], "pooling": ["max", "average"]}},
     "initialization": {
@@ -146,8 +146,11 @@ class TestTransfer:
         assert best <= runs
         for run in runs:
             jobs = [job for job in finalists if (job.content_layers, job.style_layers) == run]
-            assert {(job.content, job.style, job.seed) for job in jobs} == {
-                (*pair, seed) for pair in section.pairs for seed in section.seeds
+            assert {(job.content, job.style, job.seed, job.style_weight) for job in jobs} == {
+                (*pair, seed, weight)
+                for pair in section.pairs
+                for seed in section.seeds
+                for weight in section.style_weights
             }
             assert {job.iterations for job in jobs} == {section.iterations}
 

@@ -155,8 +155,8 @@ def of_noises(study: Study, best: str) -> Table:
 def of_finalists(run: Run, choice: Choice) -> Table:
     """The finalists' means over all pairs and noises, and how far each is behind the winner."""
     metrics = [name for name in FINALIST_METRICS if run.finalists[name].notna().all()]
-    shown = run.finalists.groupby("finalist", sort=False)[metrics].mean().reset_index()
-    shown.insert(1, "ranks behind", [_against_best(choice, name) for name in shown["finalist"]])
+    shown = run.finalists.groupby(["finalist", "style_weight"], sort=False)[metrics].mean().reset_index()
+    shown.insert(1, "× the best's", [_against_best(choice, name) for name in shown["finalist"]])
     apart = [choice.told_apart(name) for name in shown["finalist"]]
     return table("Means over all pairs and noises", shown.assign(**{"told from the best": apart}))
 

@@ -118,7 +118,8 @@ SECTIONS = (
             "One picture is painted as another with every combination of content layer and style window, and with the "
             "layers of Gatys et al. (2016), here called classic. The grid, run once, proposes the cells whose worse "
             "rank by the two distances is best. These finalists, and conv4_2 with the classic layers, run on all pairs "
-            "and noises; the choice is theirs.",
+            "and noises at several style weights. Chosen is what is closest to the style at equal distance from the "
+            "content: at one weight each set of layers has a balance of its own.",
             "Content distance is measured at `conv4_2`, and favours the row that optimises it.",
         ),
     ),

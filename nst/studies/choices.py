@@ -3,6 +3,7 @@
 Each rule also says which candidates cannot be told apart from the winner, by 95 % confidence intervals.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -91,14 +92,18 @@ def best_window(style_distance: Mapping[str, Sequence[float]]) -> Choice:
     Args:
         style_distance: by window, of each style and noise, in the same order.
     """
-    winner = min(style_distance, key=lambda window: float(np.log(style_distance[window]).mean()))
-    best = style_distance[winner]
-    numbers = {window: intervals.ratio(values, best) for window, values in style_distance.items()}
+    return _smallest(style_distance, "style distance", "over styles and noises")
+
+
+def _smallest(values: Mapping[str, Sequence[float]], what: str, over: str) -> Choice:
+    """The candidate with the smallest geometric mean, each value of the same pictures and noise in the same order."""
+    winner = min(values, key=lambda name: float(np.log(values[name]).mean()))
+    numbers = {name: intervals.ratio(found, values[winner]) for name, found in values.items()}
     return Choice(
-        rule="the smallest style distance, on geometric average over styles and noises",
+        rule=f"the smallest {what}, on geometric average {over}",
         winner=winner,
         alike=_not_above(numbers, winner, 1.0),
-        compared="style distance as a multiple of the winner's",
+        compared=f"{what} as a multiple of the winner's",
         numbers=numbers,
     )
 
@@ -142,28 +147,36 @@ def proposals(cells: Sequence[Cell], count: int) -> list[Cell]:
 
 
 def best_finalist(
-    distances: Mapping[str, Sequence[tuple[float, float]]], of: str = "content and style distance"
+    points: Mapping[str, Sequence[Sequence[tuple[float, float]]]], of: tuple[str, str] = ("content", "style")
 ) -> Choice:
-    """The finalist with the best mean rank, over all pairs of pictures and noises.
+    """The finalist that is closest to the style at equal distance from the content, over all pairs and noises.
 
-    For each of these the finalists are ranked by one distance and by the other; the mean of both ranks counts.
+    At one style weight each set of layers has a balance of its own, and ranks would choose the balance: a set that is
+    best by mean rank at one weight can be beaten in both distances by another set at another weight.  So each runs at
+    several weights, and its style distance is read off its curve, a straight line through its points in logarithms,
+    where the content distance is the geometric mean of all points of that pair and noise.
 
     Args:
-        distances: by finalist, both distances of each pair and noise, in the same order.
-        of: what the two distances are called.
+        points: by finalist, for each pair and noise in the same order, both distances at each style weight.
+        of: what is near to which of the originals, for the words of the rule.
     """
-    names = list(distances)
-    values = np.array([distances[name] for name in names])  # (finalists, pairs and noises, 2)
-    ranks = dict(zip(names, _ranks(values).mean(axis=-1), strict=True))
-    winner = min(names, key=lambda name: float(ranks[name].mean()))
-    numbers = {name: intervals.difference(ranks[name], ranks[winner]) for name in names}
-    return Choice(
-        rule=f"the best mean rank by {of}, over all pairs and noises",
-        winner=winner,
-        alike=_not_above(numbers, winner, 0.0),
-        compared="mean rank behind the winner's",
-        numbers=numbers,
-    )
+    logs = {name: [np.log(curve) for curve in curves] for name, curves in points.items()}
+    blocks = zip(*logs.values(), strict=True)
+    middles = [float(np.concatenate(block)[:, 0].mean()) for block in blocks]
+    read_off = {
+        name: [math.exp(_on_line(curve, middle)) for curve, middle in zip(curves, middles, strict=True)]
+        for name, curves in logs.items()
+    }
+    content, style = of
+    return _smallest(read_off, f"{style} distance at equal {content} distance", "over pairs and noises")
+
+
+def _on_line(curve: NDArray[np.float64], x: float) -> float:
+    """The least-squares line through points (x, y), at `x`; their mean where all have one x."""
+    if np.ptp(curve[:, 0]) < 1e-9:
+        return float(curve[:, 1].mean())
+    slope, offset = np.polyfit(curve[:, 0], curve[:, 1], 1)
+    return float(slope * x + offset)
 
 
 def pareto_front(cells: Sequence[Cell]) -> list[Cell]:

@@ -2,7 +2,7 @@
 
 Gatys, Ecker & Bethge (2016), "Image Style Transfer Using Convolutional Neural Networks", extended from one choice of
 layers to all of them.  The grid, of one pair and few iterations, proposes cells; these and the authors' own layers are
-the finalists, which run on all pairs and noises.
+the finalists, which run on all pairs and noises, at several style weights.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -32,8 +32,8 @@ GROUP = 3
 """Rows of the grid in each figure that shows some of them larger."""
 Layers = tuple[str, str]
 """Content layer and name of the style layers: of a cell, of a finalist."""
-Run = tuple[Layers, Pair, int]
-"""Layers, pair and seed of a finalist's run."""
+Run = tuple[Layers, Pair, int, float]
+"""Layers, pair, seed and style weight of a finalist's run."""
 INDEPENDENT = ("st_lpips", "colour_distance")
 """From the content and from the style: metrics that share no layer with any candidate, to confirm the choice by."""
 SHOWN = ("content_distance", "style_distance", "sliced_wasserstein", "cfsd", *INDEPENDENT)
@@ -69,17 +69,15 @@ def cells(params: Params, results: Mapping[Job, Result]) -> list[Cell]:
 
 def choose(params: Params, results: Mapping[Job, Result]) -> Choice:
     """The recommended cell, by `nst.studies.choices.best_finalist`."""
-    distances = _distances(params, results, ("content_distance", "style_distance"))
-    return best_finalist({name: [(known(c), known(s)) for c, s in runs] for name, runs in distances.items()})
+    points = _points(params, results, ("content_distance", "style_distance"))
+    assert points is not None, "every transfer has both"
+    return best_finalist(points)
 
 
 def confirm(params: Params, results: Mapping[Job, Result]) -> Choice | None:
     """The choice by metrics that share no layer with any candidate; None where pictures are too small for them."""
-    distances = _distances(params, results, INDEPENDENT)
-    if any(value is None for runs in distances.values() for run in runs for value in run):
-        return None
-    known_ones = {name: [(known(c), known(s)) for c, s in runs] for name, runs in distances.items()}
-    return best_finalist(known_ones, "ST-LPIPS and colour distance")
+    points = _points(params, results, INDEPENDENT)
+    return best_finalist(points, ("ST-LPIPS", "colour")) if points else None
 
 
 def write(params: Params, results: Mapping[Job, Result], data: Path, folder: Path) -> None:
@@ -89,15 +87,16 @@ def write(params: Params, results: Mapping[Job, Result], data: Path, folder: Pat
     finalists = {run: results[job] for run, job in _finalists(params, results).items()}
     every = cells(params, results)
     choice, confirmed = choose(params, results), confirm(params, results)
-    best = next(layers for layers, _, _ in finalists if cell_name(*layers) == choice.winner)
-    at_best = {key: result for key, result in finalists.items() if key[0] == best}
+    best = next(layers for layers, *_ in finalists if cell_name(*layers) == choice.winner)
+    shown = {key: result for key, result in finalists.items() if key[3] == _shown_weight(params)}
+    at_best = [result for key, result in shown.items() if key[0] == best]
     target = folder / figures.FOLDER
 
     tables.write((results[job] for job in jobs(params, results)), folder)
     tables.write_csv(_cell_rows(grid), folder, "cells.csv", digits=6)
     tables.write_csv(_finalist_rows(finalists), folder, "finalists.csv", digits=6)
-    tables.write_headline(list(at_best.values()), folder, choice)
-    compared = tuple(dict.fromkeys(layers for layers, _, _ in finalists))
+    tables.write_headline(at_best, folder, choice)
+    compared = tuple(dict.fromkeys(layers for layers, *_ in finalists))
     tables.Recommended(*best, finalists=compared).write(folder)
     tables.write_metrics(
         {
@@ -110,7 +109,7 @@ def write(params: Params, results: Mapping[Job, Result], data: Path, folder: Pat
     _draw_grid(params, grid, best, target)
     _draw_heat_maps(params, every, best, target)
     _draw_front(params, every, list(compared), target / "front.png")
-    _draw_finalists(params, finalists, data, target / "finalists.webp")
+    _draw_finalists(params, shown, data, target / "finalists.webp")
 
 
 def _cell_rows(grid: Mapping[Layers, Result]) -> Iterator[dict[str, Any]]:
@@ -120,9 +119,9 @@ def _cell_rows(grid: Mapping[Layers, Result]) -> Iterator[dict[str, Any]]:
 
 
 def _finalist_rows(finalists: Mapping[Run, Result]) -> Iterator[dict[str, Any]]:
-    for (layers, pair, seed), result in finalists.items():
-        shown = {name: getattr(result.quality, name) for name in SHOWN}
-        yield {"finalist": cell_name(*layers), "pair": pair_name(*pair), "seed": seed, "job": result.job.name, **shown}
+    for (layers, pair, seed, weight), result in finalists.items():
+        run = {"finalist": cell_name(*layers), "style_weight": weight, "pair": pair_name(*pair), "seed": seed}
+        yield {**run, "job": result.job.name, **{name: getattr(result.quality, name) for name in SHOWN}}
 
 
 def _draw_grid(params: Params, grid: Mapping[Layers, Result], best: Layers, target: Path) -> None:
@@ -185,12 +184,12 @@ def _draw_front(params: Params, every: Sequence[Cell], finalists: Sequence[Layer
 def _draw_finalists(params: Params, finalists: Mapping[Run, Result], data: Path, path: Path) -> None:
     """One row a pair: its originals, and what each finalist makes of it from the first noise."""
     section = params.transfer
-    names = list(dict.fromkeys(layers for layers, _, _ in finalists))
-    seed = section.finalists.seeds[0]
+    names = list(dict.fromkeys(layers for layers, *_ in finalists))
+    seed, weight = section.finalists.seeds[0], _shown_weight(params)
     rows = [
         [
             *(original.read(data) for original in of_pair(pair, section.size)),
-            *(images.from_png(finalists[layers, pair, seed].png) for layers in names),
+            *(images.from_png(finalists[layers, pair, seed, weight].png) for layers in names),
         ]
         for pair in section.finalists.pairs
     ]
@@ -238,7 +237,7 @@ def _finalists(params: Params, results: Mapping[Job, Result]) -> dict[Run, Job]:
     # Other starts than noise have no seed, and would repeat exactly.
     seeds = section.finalists.seeds if section.init == "noise" else section.finalists.seeds[:1]
     return {
-        ((layer, name), pair, seed): section.job(
+        ((layer, name), pair, seed, weight): section.job(
             "transfer",
             content=pair[0],
             style=pair[1],
@@ -247,19 +246,29 @@ def _finalists(params: Params, results: Mapping[Job, Result]) -> dict[Run, Job]:
             init=section.init,
             seed=seed,
             iterations=section.finalists.iterations,
+            style_weight=weight,
         )
         for layer, name in chosen
         for pair in section.finalists.pairs
         for seed in seeds
+        for weight in section.finalists.style_weights
     }
 
 
-def _distances(
+def _shown_weight(params: Params) -> float:
+    """Of the finalists' weights, the one whose pictures are shown: that of the study, or the last."""
+    weights = params.transfer.finalists.style_weights
+    return params.transfer.style_weight if params.transfer.style_weight in weights else weights[-1]
+
+
+def _points(
     params: Params, results: Mapping[Job, Result], metrics: tuple[str, str]
-) -> dict[str, list[tuple[float | None, float | None]]]:
-    """Two metrics of each finalist's runs."""
-    found: dict[str, list[tuple[float | None, float | None]]] = {}
-    for (layers, _, _), job in _finalists(params, results).items():
+) -> dict[str, list[list[tuple[float, float]]]] | None:
+    """Two metrics of each finalist's runs, by pair and noise and then by style weight; None where a run lacks one."""
+    found: dict[str, dict[tuple[Pair, int], list[tuple[float, float]]]] = {}
+    for (layers, pair, seed, _), job in _finalists(params, results).items():
         first, second = (getattr(results[job].quality, name) for name in metrics)
-        found.setdefault(cell_name(*layers), []).append((first, second))
-    return found
+        if first is None or second is None:
+            return None
+        found.setdefault(cell_name(*layers), {}).setdefault((pair, seed), []).append((first, second))
+    return {name: list(curves.values()) for name, curves in found.items()}

@@ -87,7 +87,7 @@ class TestRepository:
         assert params.settings().model_dump(mode="json") == {name: VALUES[name] for name in Settings.model_fields}
 
     def test_pictures_exist(self, data: Path) -> None:
-        section = params.loadPARAMS.gallery
+        section = params.load(PARAMS).gallery
         for content in section.contents:
             assert (data / "content" / f"{content}.jpg").is_file()
         for style in section.styles:

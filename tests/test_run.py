@@ -322,7 +322,7 @@ class TestCleanPictures:
 
     @pytest.mark.parametrize(("layer", "decibel"), [("conv1_1", 28), ("conv2_2", 20)])
     def test_default_reconstructions_reach_this_psnr(self, layer: str, decibel: float) -> None:
-        section = params.loadPARAMS.reconstruction
+        section = params.load(PARAMS).reconstruction
         job = section.job("reconstruct", content="egeskov", content_layers=(layer,), size=192)
         assert finished(job).quality.psnr > decibel  # type: ignore[operator]
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from engine_support import DATA, ROOT, ReferenceVGG19, finished, make_job, picture, pixels, run
+from engine_support import DATA, PARAMS, ROOT, ReferenceVGG19, finished, make_job, picture, pixels, run
 from PIL import Image
 
 from nst import params

@@ -77,7 +77,9 @@ def compare(revision: str, reports: Path) -> None:
     page = reports / "compare.html"
     with tempfile.TemporaryDirectory(prefix="nst-compare-") as other:
         _fetch(revision, Path(other))
-        found = compare.write(compare.Side(revision, Path(other)), compare.Side("this run", Path()), page)
+        before, after = compare.Side(revision, Path(other)), compare.Side("this run", Path())
+        found = compare.write(before, after, page)
+        print("\n".join(compare.verdicts(before, after).lines()))
     for study in found:
         differ = f"{len(study.metrics)} metrics and {len(study.quality)} numbers of {study.jobs} pictures differ"
         print(f"{study.study}: {differ}")
@@ -102,8 +104,8 @@ def _fetch(revision: str, folder: Path) -> None:
         ) from None
     except DvcException as error:
         raise RevisionError(f"{revision}: cannot be read ({' '.join(str(error).split())})") from None
-    places = [f"reports/{study}{below}" for study in STUDIES for below in ("", "/figures", "/images")]
-    for place in ["params.yaml", *places]:
+    places = [f"reports/{study}{below}" for study in STUDIES for below in ("", "/tables", "/figures", "/images")]
+    for place in ["params.yaml", "reports/verdicts.json", *places]:
         with suppress(FileNotFoundError, DataIndexDirError):  # DVC keeps a folder whole or not at all
             for name in files.ls(place, detail=False):
                 if files.isfile(name):

@@ -73,7 +73,7 @@ class ReconstructOptions(Options):
 
     task = "reconstruct"
 
-    iterations: int = Field(120, ge=1, le=100_000, description="steps of the optimiser")
+    iterations: int = Field(100, ge=1, le=100_000, description="steps of the optimiser")
     learning_rate: float = Field(0.03, gt=0, le=10, description="of Adam at the start, from where it falls to 0")
     content_layers: Layers = Field(CONTENT_LAYERS, description="where the content is compared")
 
@@ -83,7 +83,7 @@ class SynthesizeOptions(Options):
 
     task = "synthesize"
 
-    iterations: int = Field(100, ge=1, le=100_000, description="steps of the optimiser")
+    iterations: int = Field(60, ge=1, le=100_000, description="steps of the optimiser")
     learning_rate: float = Field(0.05, gt=0, le=10, description="of Adam at the start, from where it falls to 0")
     style_layers: Layers = Field(STYLE_LAYERS, description="where the style is compared")
 

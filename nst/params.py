@@ -84,7 +84,7 @@ def _numbers(value: Any) -> Any:
     if not isinstance(value, str):
         return value
     try:
-        return [float(part) for part in value.split(",") if part.strip()]
+        return [float(part) for part in value.split(",")]
     except ValueError:
         raise ValueError(f"{value!r} is no list of numbers: write them like 1,0.5,0.25") from None
 

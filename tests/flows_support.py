@@ -136,8 +136,8 @@ def make_checkout(path: Path, environment: Mapping[str, str] | None = None) -> C
             target = path / name
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, target)
-    for own in (PARAMS, PICTURES):
-        shutil.copy(own, path)
+    shutil.copy(PARAMS, path)
+    shutil.copy(PICTURES, path / "data.dvc")
     checkout = Checkout(path, environment or {})
     checkout.run("git", "init", "-q")
     checkout.run("git", "add", "-A")

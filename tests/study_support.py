@@ -13,11 +13,12 @@ ROOT = Path(__file__).resolve().parent.parent
 STUDY = ROOT / "tests" / "study"
 PARAMS = STUDY / "params.yaml"
 """A copy of the repository's."""
-PICTURES = STUDY / "data.dvc"
+PICTURES = STUDY / "pictures.yaml"
+"""A copy of data.dvc; by that name DVC would take it for one of its own."""
 
 
 def _pictures() -> Path:
-    """A folder of the pictures that tests/study/data.dvc names, from the store in the repository."""
+    """A folder of the pictures that tests/study/pictures.yaml names, from the store in the repository."""
 
     def stored(digest: str) -> Path:
         return ROOT / "dvc-store" / "files" / "md5" / digest[:2] / digest[2:]

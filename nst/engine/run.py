@@ -51,11 +51,8 @@ def run_jobs(
         jobs: of one kind, as `nst.engine.batches.kind` says.
         inputs: their pictures at the jobs' sizes, from `nst.engine.inputs`.
         threads: of torch in this process, from here on; None means `default_threads`.
-    def watch(state: State) -> bool | None:
-        finished = dataclasses.replace(state, picture=lambda: finish[state.number](state.picture()))
-        if state.iteration in wanted[state.number]:
-            frames[state.number].append(images.to_png(decode(finished.picture())))
-        return on_iteration(finished)
+        on_iteration: called after each iteration of a picture, with the picture as it would be saved; where it returns
+            true, that picture ends there.
         pixel_metrics: PSNR and SSIM too; the library that computes them takes two seconds to import.
 
     Raises:

@@ -51,13 +51,14 @@ def write(params: Params, results: Mapping[Job, Result], data: Path, folder: Pat
     """Tables; a strip of pictures and curves of distances and time for each parameter; the layers' curves."""
     varied = {value: {run: results[job] for run, job in runs.items()} for value, runs in _varied(params).items()}
     curves = {name: {key: results[job] for key, job in curve.items()} for name, curve in _curves(params).items()}
+    made = [results[job] for job in jobs(params, results)]
     target = folder / figures.FOLDER
 
-    tables.write((results[job] for job in jobs(params, results)), folder)
+    tables.write(made, folder)
     tables.write_csv(_value_rows(varied), folder, "values.csv", digits=6)
     tables.write_csv(_curve_rows(curves), folder, "curves.csv", digits=6)
     beaten = {name: beaten_points(curves, name) for name in curves}
-    tables.write_headline([results[job] for job in jobs(params, results)], folder)
+    tables.write_headline(made, folder)
     tables.write_metrics({"curves": {name: _summary(curves, name, points) for name, points in beaten.items()}}, folder)
     for parameter in params.parameters.vary:
         _draw_strip(params, parameter, varied, data, target / f"{parameter}.webp")

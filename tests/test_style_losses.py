@@ -190,7 +190,7 @@ class TestSlicedWasserstein:
         """scipy has W₁; for a style that is the picture moved by a constant, W₂² is its square."""
         features = activations((1, 3, 4, 5), 0)
         style = features + torch.tensor([0.5, -0.2, 0.1], dtype=torch.float64)[:, None, None]
-        directions = sliced_wasserstein.directions(3, sliced_wasserstein.SEED).double()
+        directions = sliced_wasserstein.directions(3, sliced_wasserstein.SEED, torch.device("cpu")).double()
         lines = [(directions @ each[0].flatten(1)).numpy() for each in (features, style)]
         squares = [wasserstein_distance(*pair) ** 2 for pair in zip(*lines, strict=True)]
         expected = sum(squares) * 20 / np.square(lines[1]).sum()
@@ -198,9 +198,9 @@ class TestSlicedWasserstein:
 
     def test_directions_are_at_right_angles_and_others_than_the_metrics(self) -> None:
         for channels in (64, 512):
-            own = sliced_wasserstein.directions(channels, sliced_wasserstein.SEED)
+            own = sliced_wasserstein.directions(channels, sliced_wasserstein.SEED, torch.device("cpu"))
             torch.testing.assert_close(own @ own.T, torch.eye(channels), atol=1e-5, rtol=0)
-            other = sliced_wasserstein.directions(channels, channels)
+            other = sliced_wasserstein.directions(channels, channels, torch.device("cpu"))
             assert (own @ other.T).abs().max() < 0.9
 
     def test_is_near_the_metric_of_the_name(self) -> None:

@@ -16,10 +16,11 @@ def gram_matrix(features: Tensor) -> Tensor:
     """Gram matrices (B, C, C) of activations (B, C, H, W): G_ij = Σ_hw F_ihw F_jhw / (H·W).
 
     Gatys et al. (2016), eq. 3, without the division by H·W: dividing makes pictures of different sizes comparable.
-    The products are summed by the matrix multiplication of the activations' own type; the result is float32 or wider.
+    On a CPU the sums of bfloat16 activations are rounded to bfloat16, as its matrix multiplication gives them; on a GPU
+    they are float32.  The result is float32 or wider.
     """
     rows = _rows(features)
-    return _products(rows.transpose(1, 2), rows).to(wide(features)) / rows.shape[1]
+    return _products(rows.transpose(1, 2), rows, wide(features)) / rows.shape[1]
 
 
 def content_loss(features: Tensor, target: Tensor) -> Tensor:
@@ -57,7 +58,7 @@ class _GramDistance(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, rows: Tensor, target: Tensor) -> Tensor:
-        difference = _products(rows.transpose(1, 2), rows).to(target.dtype).div_(rows.shape[1]).sub_(target)
+        difference = _products(rows.transpose(1, 2), rows, target.dtype).div_(rows.shape[1]).sub_(target)
         energy = _energy(target).clamp_min(torch.finfo(torch.float32).tiny)
         ctx.save_for_backward(rows, difference, energy)
         return _energy(difference) / energy
@@ -66,7 +67,7 @@ class _GramDistance(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
         rows, difference, energy = ctx.saved_tensors
         scale = gradients[0] * 4 / (rows.shape[1] * energy)
-        return _products(rows, (difference * scale[:, None, None]).to(rows.dtype)), None
+        return _products(rows, (difference * scale[:, None, None]).to(rows.dtype), rows.dtype), None
 
 
 def picture_by_picture(distance: Callable[[Tensor, Tensor], Tensor], features: Tensor, targets: Tensor) -> Tensor:
@@ -79,11 +80,13 @@ def picture_by_picture(distance: Callable[[Tensor, Tensor], Tensor], features: T
     return torch.cat([distance(*one) for one in zip(torch.split(features, 1), torch.split(targets, 1), strict=True)])
 
 
-def _products(a: Tensor, b: Tensor) -> Tensor:
-    """a[i] @ b[i].  On CPUs one by one: in a batch, threads would split the sums by the batch's size."""
+def _products(a: Tensor, b: Tensor, dtype: torch.dtype) -> Tensor:
+    """a[i] @ b[i] as `dtype`.  On CPUs one by one: in a batch, threads would split the sums by the batch's size."""
+    if a.device.type == "cuda" and a.dtype != dtype:
+        return torch.bmm(a, b, out_dtype=dtype)
     if a.device.type == "cpu" and len(a) > 1:
-        return torch.cat([torch.bmm(a[i : i + 1], b[i : i + 1]) for i in range(len(a))])
-    return torch.bmm(a, b)
+        return torch.cat([torch.bmm(a[i : i + 1], b[i : i + 1]) for i in range(len(a))]).to(dtype)
+    return torch.bmm(a, b).to(dtype)
 
 
 def _rows(features: Tensor) -> Tensor:

@@ -37,6 +37,7 @@ class Objective:
         """Pictures are seen without their colours."""
         self._numbers: tuple[int, ...] = ()
         self._terms: list[_Term] = []
+        self._tv_weights: Tensor | None = None
 
     def __call__(self, pictures: Tensor, numbers: Sequence[int]) -> Tensor:
         """The losses (A,) of pictures (A, 3, H, W), which are those of the batch that `numbers` names."""
@@ -50,18 +51,19 @@ class Objective:
         losses = pictures.new_zeros(len(numbers))
         for term in self._terms_of(numbers):
             losses = losses + term(features[term.layer])
-        weights = [self._jobs[number].tv_weight for number in numbers]
-        if any(weights):
-            losses = losses + pictures.new_tensor(weights) * total_variation(pictures)
+        if self._tv_weights is not None:
+            losses = losses + self._tv_weights * total_variation(pictures)
         return losses
 
     def _terms_of(self, numbers: Sequence[int]) -> "list[_Term]":
-        """Made anew only when a picture has left the batch."""
+        """Made anew only when a picture has left the batch: a step copies nothing to a GPU."""
         if tuple(numbers) != self._numbers:
             jobs = [self._jobs[number] for number in numbers]
             contents = [_content_parts(job, self._contents[number]) for job, number in zip(jobs, numbers, strict=True)]
             styles = [_style_parts(job, self._styles[number]) for job, number in zip(jobs, numbers, strict=True)]
             self._numbers, self._terms = tuple(numbers), [*_together(contents), *_together(styles)]
+            weights = [job.tv_weight for job in jobs]
+            self._tv_weights = torch.tensor(weights, device=self._encoder.device) if any(weights) else None
         return self._terms
 
 
@@ -108,7 +110,8 @@ def _together(parts: Sequence[Sequence[_Part]]) -> "Iterator[_Term]":
         first, *_ = group.values()
         stacked = _stack([part.target for part in group.values()])
         weights = torch.tensor([part.weight for part in group.values()], dtype=torch.float32, device=stacked.device)
-        yield _Term(first.layer, first.distance, tuple(group), stacked, weights)
+        indices = torch.tensor(list(group), device=stacked.device)
+        yield _Term(first.layer, first.distance, tuple(group), indices, stacked, weights)
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,6 +122,8 @@ class _Term:
     distance: _Distance
     indices: tuple[int, ...]
     """Of those pictures, M of A."""
+    positions: Tensor
+    """The same (M,), on the device."""
     targets: Tensor
     """(M, …)."""
     weights: Tensor
@@ -129,7 +134,7 @@ class _Term:
         if len(self.indices) == len(features):
             return self.weights * self.distance(features, self.targets)
         losses = self.weights * self.distance(_Select.apply(features, self.indices), self.targets)
-        return losses.new_zeros(len(features)).index_add(0, torch.tensor(self.indices, device=losses.device), losses)
+        return losses.new_zeros(len(features)).index_copy(0, self.positions, losses)
 
 
 class _Select(torch.autograd.Function):

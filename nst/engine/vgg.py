@@ -31,6 +31,7 @@ class Encoder:
     """Those that it has, shallow to deep."""
     kernels: Kernels
     """Which compute it."""
+    device: torch.device
 
     def __init__(
         self,
@@ -45,6 +46,7 @@ class Encoder:
         self.layers = LAYERS[: LAYERS.index(deepest) + 1]
         self._pool = F.max_pool2d if pooling == "max" else F.avg_pool2d
         self._dtype = dtype
+        self.device = torch.device(device)
         # What conv1_1 was trained on is scale @ RGB + shift.  The shift is subtracted as a mean colour, so that zero
         # padding means the same; the scale goes into conv1_1's kernel.
         self._mean = -torch.linalg.solve(weights.scale, weights.shift).to(device)[:, None, None]
@@ -52,7 +54,7 @@ class Encoder:
         weight, bias = [c.weight for c in convolutions], [c.bias for c in convolutions]
         weight[0] = torch.einsum("oihw,ij->ojhw", weight[0], weights.scale)
         if kernels is None:
-            fusible = torch.device(device).type == "cpu" and onednn.available(dtype)
+            fusible = self.device.type == "cpu" and onednn.available(dtype)
             kernels = "onednn" if fusible else "plain"
         self.kernels = kernels
         if kernels == "onednn":

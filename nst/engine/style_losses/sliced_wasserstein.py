@@ -39,11 +39,11 @@ def distance(features: Tensor, targets: Tensor) -> Tensor:
 
 
 @functools.lru_cache
-def directions(channels: int, seed: int) -> Tensor:
-    """A random orthonormal basis (C, C), one direction a row, the same in every process."""
+def directions(channels: int, seed: int, device: torch.device) -> Tensor:
+    """A random orthonormal basis (C, C), one direction a row, the same in every process; in float32."""
     drawn = torch.randn(channels, channels, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
     basis: Tensor = torch.linalg.qr(drawn).Q
-    return basis.float()
+    return basis.float().to(device)
 
 
 class _Distance(torch.autograd.Function):
@@ -63,7 +63,7 @@ class _Distance(torch.autograd.Function):
         differences, energy = ctx.saved_tensors
         batch, channels, height, width = ctx.shape
         scaled = differences * (gradients[0] * 2 / energy)[:, None, None]
-        rows = scaled.transpose(1, 2) @ directions(channels, SEED).to(scaled)
+        rows = scaled.transpose(1, 2) @ directions(channels, SEED, scaled.device).to(scaled.dtype)
         # Rows of channels in memory: the activations' own layout, channels_last.
         return rows.to(ctx.dtype).reshape(batch, height, width, channels).permute(0, 3, 1, 2), None
 
@@ -71,7 +71,7 @@ class _Distance(torch.autograd.Function):
 def _projected(features: Tensor) -> Tensor:
     """Activations (B, C, H, W) in each direction: (B, C, H·W).  In float32: rounded ones would be equal by chance."""
     values = features.flatten(2).to(wide(features))
-    return directions(features.shape[1], SEED).to(values) @ values
+    return directions(features.shape[1], SEED, values.device).to(values.dtype) @ values
 
 
 def _sorted(values: Tensor) -> tuple[Tensor, Tensor]:

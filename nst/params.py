@@ -20,6 +20,7 @@ from pydantic import (
 )
 
 from nst.engine.jobs import (
+    LADDER,
     LEARNING_RATE,
     Colour,
     Init,
@@ -161,6 +162,12 @@ class Settings(_Frozen):
         gt=0,
         le=8,
         description="longest side of a transfer's style picture as a multiple of size; smaller gives smaller strokes",
+    )
+    ladder: int = Field(
+        LADDER,
+        ge=0,
+        le=LARGEST,
+        description="longest side that is painted at once, px: larger ones are painted from coarse to fine; 0: never",
     )
     colour: Colour = Field(
         "style",

@@ -21,6 +21,8 @@ StyleLoss = Literal["gram", "sliced_wasserstein", "moments"]
 
 LEARNING_RATE = 0.1
 """Of Adam at the start, by default: about what a pixel moves in the first step."""
+LADDER = 512
+"""Longest side of the first rung, px, by default."""
 LBFGS_HISTORY = 20
 """Steps that L-BFGS estimates the curvature from."""
 
@@ -34,7 +36,7 @@ class Job:
     size: int
     """Longest side of the pictures, px."""
     iterations: int
-    """Of the optimiser, at most."""
+    """Of the optimiser, at most; on the first rung, where there is a ladder."""
     content: str | None = None
     """Name of the content picture; None when synthesizing."""
     style: str | None = None
@@ -51,6 +53,9 @@ class Job:
     """What of the style's activations is compared; see `nst.engine.style_losses`."""
     style_scale: float = 1.0
     """Longest side of a transfer's style picture, as a multiple of `size`: smaller gives smaller strokes."""
+    ladder: int = LADDER
+    """Longest side that is painted at once, px: larger pictures are painted from coarse to fine, see
+    `nst.engine.ladder`.  0: all are painted at once."""
     colour: Colour = "style"
     """Whose colours a transfer's picture has: the style's, or the content's in one of three ways, see
     `nst.engine.recolour`."""

@@ -5,9 +5,9 @@ numbers.
 """
 
 import functools
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from statistics import geometric_mean
+from statistics import fmean, geometric_mean
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -79,46 +79,56 @@ class Distances:
     as then the arrangement is to be that one's, and where sizes differ."""
 
 
-def distances(picture: Tensor, content: bytes | None, style: bytes | None, weights: str) -> Distances:
-    """All of them, from a picture (1, 3, H, W) to originals that are PNG files."""
-    return measure(picture, content, style, weights)[0]
+def distances(
+    picture: Tensor,
+    content: bytes | None,
+    style: bytes | None,
+    weights: str,
+    *,
+    layers: Collection[str] = (),
+    watch: Callable[[str, Tensor], None] = lambda _layer, _features: None,
+) -> Distances:
+    """All of them, from a picture (1, 3, H, W) to originals that are PNG files.
 
+    One layer's activations are in memory after the other: all together, those of a large picture would be most of what
+    a run needs.
 
-def measure(
-    picture: Tensor, content: bytes | None, style: bytes | None, weights: str, layers: Collection[str] = ()
-) -> tuple[Distances, dict[str, Tensor]]:
-    """`distances`, and the picture's `activations` at `layers`, from the same pass through the network."""
-    # The originals first, then ST-LPIPS: the activations at all layers are large, and stand beside nothing else.
+    Args:
+        watch: is given the activations at `layers`, from the same pass through the network.
+    """
     target = _content_target(content, weights, picture.device) if content else None
     original = _style_target(style, weights, picture.device) if style else None
-    perceived = None
+    perceived = structure = colour = arranged = None
     if target and target.perceived is not None:
         perceived = st_lpips.distance(st_lpips.activations(picture), target.perceived)
+    contents, errors, wasserstein = [], [], []
     needed = {*layers, *(LAYERS if style else ()), *((CONTENT_LAYER, cfsd.LAYER) if content else ())}
-    features = activations(picture, needed, weights)
-    content_found = structure = None
-    if target:
-        content_found = content_loss(features[CONTENT_LAYER], target.features[CONTENT_LAYER]).item()
-        structure = cfsd.distance(features[cfsd.LAYER], target.features[cfsd.LAYER])
-    style_found = errors = wasserstein = colour = arranged = None
+    for name, features in _encoder(weights, picture.device).stream(picture, needed) if needed else ():
+        if name in layers:
+            watch(name, features)
+        if target and name == CONTENT_LAYER:
+            contents.append(content_loss(features, target.features[name]))
+        if target and name == cfsd.LAYER:
+            structure = cfsd.distance(features, target.features[name])
+        if original:
+            errors.append(gram_distance(features, original.grams[name]))
+        if original and name in WASSERSTEIN_LAYERS:
+            wasserstein.append(sliced_wasserstein({name: features}, {name: original.quantiles[name]}))
+        if original and not content and name == ARRANGEMENT_LAYER and features.shape == original.kept[name].shape:
+            arranged = arrangement(features, original.kept[name])
+    gram_errors = tuple(torch.cat(errors).tolist()) if errors else None  # a GPU is waited for once
     if original:
-        errors = tuple(gram_distance(features[name], original.grams[name]).item() for name in LAYERS)
-        style_found = mean_error(errors)
-        wasserstein = sliced_wasserstein(features, original.quantiles)
         colour = colour_distance(picture, original.picture)
-        if not content and features[ARRANGEMENT_LAYER].shape == original.arrangement.shape:
-            arranged = arrangement(features[ARRANGEMENT_LAYER], original.arrangement)
-    found = Distances(
-        content=content_found,
-        style=style_found,
-        gram_errors=errors,
-        sliced_wasserstein=wasserstein,
+    return Distances(
+        content=contents[0].item() if contents else None,
+        style=mean_error(gram_errors) if gram_errors else None,
+        gram_errors=gram_errors,
+        sliced_wasserstein=fmean(wasserstein) if wasserstein else None,
         colour=colour,
         cfsd=structure,
         st_lpips=perceived,
         arrangement=arranged,
     )
-    return found, {name: features[name] for name in layers}
 
 
 def activations(picture: Tensor, layers: Collection[str], weights: str) -> dict[str, Tensor]:
@@ -156,19 +166,25 @@ class _Style:
     """What is cached of a style picture."""
 
     picture: Tensor
-    grams: Mapping[str, Tensor]
-    quantiles: Mapping[str, Tensor]
-    arrangement: Tensor
-    """Its activations at `ARRANGEMENT_LAYER`."""
+    grams: dict[str, Tensor]
+    """Of all layers."""
+    quantiles: dict[str, Tensor]
+    """Of `WASSERSTEIN_LAYERS`."""
+    kept: dict[str, Tensor]
+    """Activations at `ARRANGEMENT_LAYER`."""
 
 
 @functools.lru_cache(maxsize=4)
 def _style_target(png: bytes, weights: str, device: torch.device) -> _Style:
     picture = as_tensor(images.from_png(png)).to(device)
-    features = activations(picture, LAYERS, weights)
-    grams = {name: gram_matrix(each) for name, each in features.items()}
-    quantiles = {name: projected(features[name]) for name in WASSERSTEIN_LAYERS}
-    return _Style(picture, grams, quantiles, features[ARRANGEMENT_LAYER])
+    found = _Style(picture, {}, {}, {})
+    for name, features in _encoder(weights, device).stream(picture, LAYERS):
+        found.grams[name] = gram_matrix(features)
+        if name in WASSERSTEIN_LAYERS:
+            found.quantiles[name] = projected(features)
+        if name == ARRANGEMENT_LAYER:
+            found.kept[name] = features
+    return found
 
 
 def psnr(picture: Tensor, reference: Tensor) -> float:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from nst.engine import style_losses
 from nst.engine.jobs import Job
-from nst.engine.losses import content_loss, total_variation
+from nst.engine.losses import content_loss, total_variation, wide
 from nst.engine.recolour import grey
 from nst.engine.targets import Layers
 from nst.engine.vgg import Encoder
@@ -36,32 +36,41 @@ class Objective:
         self.is_grey = jobs[0].recoloured == "luminance"
         """Pictures are seen without their colours."""
         self._numbers: tuple[int, ...] = ()
-        self._terms: list[_Term] = []
+        self._terms: dict[str, list[_Term]] = {}
         self._tv_weights: Tensor | None = None
 
     def __call__(self, pictures: Tensor, numbers: Sequence[int]) -> Tensor:
         """The losses (A,) of pictures (A, 3, H, W), which are those of the batch that `numbers` names."""
         if self.is_grey:
             pictures = grey(pictures)
-        layers = {term.layer for term in self._terms_of(numbers)}
-        return self.losses(pictures, self._encoder(pictures, layers), numbers)
-
-    def losses(self, pictures: Tensor, features: Mapping[str, Tensor], numbers: Sequence[int]) -> Tensor:
-        """The same from activations (A, C, H, W) of the pictures, which may come from another encoder."""
-        losses = pictures.new_zeros(len(numbers))
-        for term in self._terms_of(numbers):
-            losses = losses + term(features[term.layer])
-        if self._tv_weights is not None:
-            losses = losses + self._tv_weights * total_variation(pictures)
+        losses = self.smoothness(pictures, numbers)
+        for layer, features in self._encoder(pictures, self._terms_of(numbers)).items():
+            losses = losses + self.at(layer, features, numbers)
         return losses
 
-    def _terms_of(self, numbers: Sequence[int]) -> "list[_Term]":
-        """Made anew only when a picture has left the batch: a step copies nothing to a GPU."""
+    def at(self, layer: str, features: Tensor, numbers: Sequence[int]) -> Tensor:
+        """What a layer adds to the losses (A,), by its activations (A, C, H, W), from whichever encoder."""
+        losses = features.new_zeros(len(numbers), dtype=wide(features))
+        for term in self._terms_of(numbers).get(layer, ()):
+            losses = losses + term(features)
+        return losses
+
+    def smoothness(self, pictures: Tensor, numbers: Sequence[int]) -> Tensor:
+        """What the total variation of pictures (A, 3, H, W) adds to the losses (A,)."""
+        self._terms_of(numbers)
+        if self._tv_weights is None:
+            return pictures.new_zeros(len(numbers))
+        return self._tv_weights * total_variation(pictures)
+
+    def _terms_of(self, numbers: Sequence[int]) -> "Mapping[str, list[_Term]]":
+        """By layer.  Made anew only when a picture has left the batch: a step copies nothing to a GPU."""
         if tuple(numbers) != self._numbers:
             jobs = [self._jobs[number] for number in numbers]
             contents = [_content_parts(job, self._contents[number]) for job, number in zip(jobs, numbers, strict=True)]
             styles = [_style_parts(job, self._styles[number]) for job, number in zip(jobs, numbers, strict=True)]
-            self._numbers, self._terms = tuple(numbers), [*_together(contents), *_together(styles)]
+            self._numbers, self._terms = tuple(numbers), {}
+            for term in (*_together(contents), *_together(styles)):
+                self._terms.setdefault(term.layer, []).append(term)
             weights = [job.tv_weight for job in jobs]
             self._tv_weights = torch.tensor(weights, device=self._encoder.device) if any(weights) else None
         return self._terms

@@ -2,8 +2,9 @@
 
 Against `conv2d`, `relu` and `max_pool2d` with autograd, kernels are brought into oneDNN's layout once and not in every
 call, the gradients of tapped layers are added inside a convolution, and the ReLU before a max pooling is differentiated
-behind it, on a quarter of the values.  A step is 15–23 % faster on a Xeon with AMX, 4–9 % on an EPYC.  The same network
-in plain operations is in `nst.engine.vgg`, and tests compare the two.
+behind it, on a quarter of the values.  A step is 15–23 % faster on a Xeon with AMX, 4–9 % on an EPYC.  Of large
+pictures it keeps the input of each block of layers alone, and computes the rest again for the gradient.  The same
+network in plain operations is in `nst.engine.vgg`, and tests compare the two.
 """
 
 import functools
@@ -41,18 +42,15 @@ class FusedVGG:
         self._biases = [bias.to(dtype) for bias in biases]
         self._flipped_kernels: dict[int, Tensor] = {}
 
-    def __call__(self, x: Tensor, taps: Sequence[int]) -> tuple[Tensor, ...]:
-        """The activations of the layers `taps`, in ascending order, for x (B, 3, H, W) in channels_last."""
-        if x.requires_grad and torch.is_grad_enabled():
-            return _Differentiable.apply(x, self, tuple(taps))  # type: ignore[no-any-return]
-        activations = []
-        for layer in range(taps[-1] + 1):
-            x = self.convolve(layer, x)
-            if layer in taps:
-                activations.append(x)
-            if layer in self.pooled and layer < taps[-1]:
-                x, _ = self.pool(x)
-        return tuple(activations)
+    def differentiable(self, x: Tensor, taps: Sequence[int]) -> tuple[Tensor, ...]:
+        """The activations of the layers `taps`, in ascending order, for x (B, 3, H, W) in channels_last, which needs a
+        gradient."""
+        return _Differentiable.apply(x, self, tuple(taps))  # type: ignore[no-any-return]
+
+    def blocks(self, last: int) -> list[range]:
+        """The layers up to `last` in groups that end where a pooling follows."""
+        ends = sorted({layer for layer in self.pooled if layer < last} | {last})
+        return [range(first, end + 1) for first, end in zip([0, *(end + 1 for end in ends)], ends, strict=False)]
 
     def convolve(self, layer: int, x: Tensor) -> Tensor:
         """ReLU(x ∗ kernel + bias)."""
@@ -109,43 +107,67 @@ class _Layer:
     """Of the maxima, after a max pooling."""
 
 
+def _block(
+    network: FusedVGG, x: Tensor, block: range, taps: Sequence[int], tapped: dict[int, Tensor]
+) -> tuple[Tensor, list[_Layer]]:
+    """What comes out of a block of layers, and what their gradients need.
+
+    Args:
+        tapped: the activations of tapped layers, to which those of this block are added; those that are there already
+            are not computed again.
+    """
+    layers: list[_Layer] = []
+    for layer in block:
+        activations = tapped[layer] if layer in tapped else network.convolve(layer, x)
+        x, pooled, indices = activations, None, None
+        if layer in network.pooled and layer < taps[-1]:
+            pooled, indices = network.pool(activations)
+            x = pooled
+        if layer in taps:
+            tapped[layer] = activations
+        elif indices is not None:
+            activations.untyped_storage().resize_(0)  # the gradient needs their shape and strides, no values
+        layers.append(_Layer(None if layer in taps else activations, pooled, indices))
+    return x, layers
+
+
+LARGE = 1.5e6
+"""Pixels of a batch from which activations are computed again for the gradient, as keeping them takes gigabytes."""
+
+
 class _Differentiable(torch.autograd.Function):
     """`FusedVGG` with its gradient with respect to the pictures, which can be taken once."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, network: FusedVGG, taps: tuple[int, ...]) -> tuple[Tensor, ...]:
-        tapped: list[Tensor] = []
-        layers: list[_Layer] = []
-        for layer in range(taps[-1] + 1):
-            activations = x = network.convolve(layer, x)
-            pooled, indices = None, None
-            if layer in network.pooled and layer < taps[-1]:
-                pooled, indices = network.pool(activations)
-                x = pooled
-            if layer in taps:
-                tapped.append(activations)
-            elif indices is not None:
-                activations.untyped_storage().resize_(0)  # the gradient needs their shape and strides, no values
-            layers.append(_Layer(None if layer in taps else activations, pooled, indices))
-        ctx.save_for_backward(*tapped)  # outputs that were kept elsewhere would never be freed
-        ctx.network, ctx.taps, ctx.layers = network, taps, layers
+        again = len(x) * x.shape[-2] * x.shape[-1] >= LARGE
+        tapped: dict[int, Tensor] = {}
+        blocks: list[tuple[range, Tensor, list[_Layer]]] = []
+        for block in network.blocks(taps[-1]):
+            after, layers = _block(network, x, block, taps, tapped)
+            blocks.append((block, x, [] if again else layers))
+            x = after
+        ctx.save_for_backward(*(tapped[tap] for tap in taps))  # outputs that were kept elsewhere would never be freed
+        ctx.network, ctx.taps, ctx.blocks = network, taps, blocks
         ctx.set_materialize_grads(False)
-        return tuple(tapped)
+        return tuple(tapped[tap] for tap in taps)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, None, None]:
-        network, layers = ctx.network, ctx.layers
-        if not layers:
+        network, blocks = ctx.network, ctx.blocks
+        if not blocks:
             raise RuntimeError("the gradient was taken before: call the network again")
         of_tap = dict(zip(ctx.taps, gradients, strict=True))
         tapped = dict(zip(ctx.taps, ctx.saved_tensors, strict=True))
         gradient: Tensor | None = None  # of the layer's output; a tap's is added to it, unless a pooling follows
-        while layers:
-            layer = len(layers) - 1
-            gradient = _before_relu(layers.pop(), gradient, tapped.get(layer), of_tap.get(layer))
-            if gradient is not None:
-                tap_below = None if layer - 1 in network.pooled else of_tap.get(layer - 1)
-                gradient = network.convolve_transposed(layer, gradient, tap_below)
+        while blocks:
+            block, x, layers = blocks.pop()
+            layers = layers or _block(network, x, block, ctx.taps, tapped)[1]
+            for layer in reversed(block):
+                gradient = _before_relu(layers.pop(), gradient, tapped.get(layer), of_tap.get(layer))
+                if gradient is not None:
+                    tap_below = None if layer - 1 in network.pooled else of_tap.get(layer - 1)
+                    gradient = network.convolve_transposed(layer, gradient, tap_below)
         return gradient, None, None
 
 

@@ -35,6 +35,8 @@ class State:
     """Of the picture in the batch, from 0."""
     iteration: int
     """1 for the first."""
+    of: int
+    """Iterations that there will be, if none of the ends before comes first."""
     read_loss: Callable[[], float]
     picture: Callable[[], Tensor]
     """A copy of the picture as it is when this is called, (1, 3, H, W): call it in the callback."""
@@ -63,6 +65,16 @@ class Outcome:
     """The picture's time: of the time that a batch takes, each picture that is still in it has an equal share."""
     evaluations: int
     """Of the objective with its gradient."""
+
+    def then(self, later: "Outcome") -> "Outcome":
+        """This and what it was continued with."""
+        return Outcome(
+            picture=later.picture,
+            losses=self.losses + later.losses,
+            elapsed=self.elapsed + tuple(self.seconds + seconds for seconds in later.elapsed),
+            seconds=self.seconds + later.seconds,
+            evaluations=self.evaluations + later.evaluations,
+        )
 
 
 def minimize(
@@ -274,7 +286,7 @@ class _Adam:
 
     def state(self, index: int, step: int) -> State:
         """After that step, for the picture at that place."""
-        return State(self.live[index], step, self.losses[step - 1, index].item, self.picture(index))
+        return State(self.live[index], step, len(self._rates), self.losses[step - 1, index].item, self.picture(index))
 
     def picture(self, index: int) -> Callable[[], Tensor]:
         """A copy (1, 3, H, W) of the picture at that place, as it is when this is called."""
@@ -357,9 +369,8 @@ def _lbfgs(
         record.add(loss_before, clock.lap(), evaluations=0)
         if torch.equal(variable, before):  # no lower point was found
             break
-        stopped = on_iteration(
-            State(number, iteration, lambda loss=loss_before: loss, _picture(parametrization, variable, 0))  # type: ignore[misc]
-        )
+        picture = _picture(parametrization, variable, 0)
+        stopped = on_iteration(State(number, iteration, iterations, lambda loss=loss_before: loss, picture))  # type: ignore[misc]
         if stopped or loss_before <= stop_loss or record.levelled(tolerance):
             break
     synchronize(start.device)

@@ -8,14 +8,17 @@ import resource
 import sys
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any
 
 import psutil
 import torch
+import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from nst.engine import adain, batches, images, init, metrics, recolour, targets, weights
+from nst.engine import adain, batches, images, init, ladder, metrics, recolour, targets, weights
 from nst.engine.inputs import Inputs
 from nst.engine.jobs import Job
 from nst.engine.layers import LAYERS
@@ -67,32 +70,34 @@ def run_jobs(
     began = time.perf_counter()
     device = torch_device()
     aims = [recoloured(job, given) for job, given in zip(jobs, inputs, strict=True)]
-    objective, encoder = _objective(jobs, aims, device)
-    optimise = functools.partial(_optimise, jobs[0], inputs[0], objective)
     if jobs[0].timed:  # the starts and two steps first, so that times hold no first-use costs
-        optimise(_starts(jobs, aims, device)[0], lambda _state: None, iterations=2)
+        _climb(jobs, aims, _starts(jobs, aims, device)[0], lambda _state: None, iterations=2)
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats()
-    starts, start_seconds = _starts(jobs, aims, device)
     finish = [_finish(job, given, device) for job, given in zip(jobs, inputs, strict=True)]
+    starts, start_seconds = _starts(jobs, aims, device)
     frames, watch = _recorder(jobs, starts, finish, on_iteration)
-    outcomes = optimise(starts, watch)
+    climbed = _climb(jobs, aims, starts, watch)
     shared = (time.perf_counter() - began) / len(jobs)
-    environment = _environment(jobs[0], encoder)
+    environment = _environment(jobs[0], climbed.encoder)
+    saved = [decode(finish[number](outcome.picture)) for number, outcome in enumerate(climbed.outcomes)]
     results = []
-    for number, (job, outcome) in enumerate(zip(jobs, outcomes, strict=True)):
-        began = time.perf_counter()
-        saved = decode(finish[number](outcome.picture))
-        png = images.to_png(saved)
-        made = time.perf_counter()
-        quality = _quality(
-            job, saved, inputs[number], objective, number=number, device=device, pixel_metrics=pixel_metrics
-        )
-        ended = time.perf_counter()
-        timing = _timing(
-            outcome, start_seconds[number], everything=shared + ended - began, measuring=ended - made, batch=len(jobs)
-        )
-        results.append(Result(job, png, tuple(frames[number]), outcome.losses, quality, timing, environment))
+    with ThreadPoolExecutor() as pool:  # compressing lets other threads run, which on a GPU measure meanwhile
+        files = [pool.submit(images.to_png, picture) for picture in saved] if len(jobs) > 1 else []
+        for number, (job, outcome) in enumerate(zip(jobs, climbed.outcomes, strict=True)):
+            began = time.perf_counter()
+            png = files[number].result() if files else images.to_png(saved[number])
+            made = time.perf_counter()
+            quality = _quality(
+                job, saved[number], inputs[number], climbed.objective, number=number, device=device,
+                pixel_metrics=pixel_metrics,
+            )  # fmt: skip
+            ended = time.perf_counter()
+            timing = _timing(
+                outcome, start_seconds[number], everything=shared + ended - began, measuring=ended - made,
+                batch=len(jobs),
+            )  # fmt: skip
+            results.append(Result(job, png, tuple(frames[number]), outcome.losses, quality, timing, environment))
     return results
 
 
@@ -113,7 +118,8 @@ def torch_device() -> torch.device:
     if machine().device == "cpu":
         return torch.device("cpu")
     torch.backends.cudnn.allow_tf32 = False  # metrics are in float32, not nearly so
-    torch.backends.cudnn.deterministic = True
+    torch.backends.cudnn.deterministic = True  # nor is the fastest algorithm looked for: it may be another each time
+    torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction = False
     return torch.device("cuda")
 
 
@@ -137,11 +143,93 @@ def recoloured(job: Job, given: Inputs) -> Inputs:
 
 
 def _finish(job: Job, given: Inputs, device: torch.device) -> _Finish:
-    """What makes the job's picture of what is optimised."""
-    if job.recoloured not in ("content", "luminance"):
-        return lambda picture: picture
-    assert given.content is not None, "a transfer has a content picture"
-    return functools.partial(recolour.with_colours_of, _tensor(given.content, device))
+    """What makes the job's picture of what is optimised, on whichever rung."""
+    width, height = images.png_size(given.shape)
+    recolours = job.recoloured in ("content", "luminance")
+    content = _tensor(given.content, device) if recolours and given.content else None
+
+    def finish(picture: Tensor) -> Tensor:
+        picture = _resized(picture, height, width)
+        return picture if content is None else recolour.with_colours_of(content, picture)
+
+    return finish
+
+
+def _resized(picture: Tensor, height: int, width: int) -> Tensor:
+    if picture.shape[-2:] == (height, width):
+        return picture
+    return F.interpolate(picture, (height, width), mode="bicubic", align_corners=False).clamp(0, 1)
+
+
+@dataclass
+class _Climbed:
+    """Jobs that have been optimised, rung by rung."""
+
+    outcomes: list[Outcome]
+    objective: Objective
+    encoder: Encoder
+    """Both of the last rung."""
+
+
+def _climb(
+    jobs: Sequence[Job],
+    aims: Sequence[Inputs],
+    starts: Sequence[Tensor],
+    on_iteration: Callback,
+    *,
+    iterations: int = 0,
+) -> _Climbed:
+    """Optimise the jobs' pictures on each rung of their ladder, which most have one of.
+
+    Args:
+        aims, starts: of each job, from `recoloured` and `_starts`.
+        iterations: of each rung, where it is not 0.
+    """
+    first, rungs, device = jobs[0], ladder.rungs(jobs[0], aims[0]), starts[0].device
+    total = sum(rung.iterations for rung in rungs)
+    pictures = list(starts)
+    outcomes: dict[int, Outcome] = {}
+    stopped: set[int] = set()
+    for rung in rungs:
+        going = [number for number in range(len(jobs)) if number not in stopped]
+        if not going and rung is not rungs[-1]:
+            continue
+        here = [ladder.scaled(aim, rung.scale) for aim in aims]
+        objective, encoder = _objective(jobs, here, device)
+        if not going:
+            break
+        width, height = images.png_size(here[0].shape)
+
+        def watch(state: State) -> bool | None:
+            number = going[state.number]  # noqa: B023  (called in this turn of the loop alone)
+            before = len(outcomes[number].losses) if number in outcomes else 0
+            told = dataclasses.replace(state, number=number, iteration=before + state.iteration, of=total)
+            if on_iteration(told):
+                stopped.add(number)
+            return number in stopped
+
+        found = minimize(
+            lambda points, places: objective(points, [going[place] for place in places]),  # noqa: B023
+            torch.cat([_resized(pictures[number], height, width) for number in going]),
+            _parametrization(first, height, width, device),
+            iterations=iterations or rung.iterations,
+            optimizer=first.optimizer,
+            learning_rate=rung.learning_rate,
+            tolerance=first.tolerance,
+            stop_loss=first.stop_loss if rung is rungs[-1] else 0.0,
+            timed=first.timed,
+            on_iteration=watch,
+        )
+        for number, outcome in zip(going, found, strict=True):
+            outcomes[number] = outcomes[number].then(outcome) if number in outcomes else outcome
+            pictures[number] = outcome.picture
+    return _Climbed([outcomes[number] for number in range(len(jobs))], objective, encoder)
+
+
+def _parametrization(job: Job, height: int, width: int, device: torch.device) -> Parametrization:
+    if job.parametrization == "fourier":
+        return Fourier(height, width, device, smooth=job.optimizer == "lbfgs")
+    return Pixels() if job.optimizer == "adam" else Sigmoid()
 
 
 def _objective(jobs: Sequence[Job], inputs: Sequence[Inputs], device: torch.device) -> tuple[Objective, Encoder]:
@@ -163,33 +251,12 @@ def _dtype(job: Job) -> torch.dtype:
     return dtype
 
 
-def _optimise(
-    job: Job, given: Inputs, objective: Objective, starts: Sequence[Tensor], watch: Callback, *, iterations: int = 0
-) -> list[Outcome]:
-    """`minimize` as jobs of this kind want it; `iterations` other than 0 replace the job's."""
-    width, height = images.png_size(given.shape)
-    parametrization: Parametrization
-    if job.parametrization == "fourier":
-        parametrization = Fourier(height, width, starts[0].device, smooth=job.optimizer == "lbfgs")
-    else:
-        parametrization = Pixels() if job.optimizer == "adam" else Sigmoid()
-    return minimize(
-        objective,
-        torch.cat(list(starts)),
-        parametrization,
-        iterations=iterations or job.iterations,
-        optimizer=job.optimizer,
-        learning_rate=job.learning_rate,
-        tolerance=job.tolerance,
-        stop_loss=job.stop_loss,
-        on_iteration=watch,
-    )
-
-
 def _starts(jobs: Sequence[Job], inputs: Sequence[Inputs], device: torch.device) -> tuple[list[Tensor], list[float]]:
-    """The pictures (1, 3, H, W) that the jobs begin with, and how many seconds each took from the originals."""
+    """The pictures (1, 3, H, W) that the jobs begin with, on their first rung, and how many seconds each took from the
+    originals."""
     starts, seconds = [], []
-    for job, given in zip(jobs, inputs, strict=True):
+    for job, whole in zip(jobs, inputs, strict=True):
+        given = ladder.scaled(whole, ladder.rungs(job, whole)[0].scale)
         content, style = (_tensor(png, device) if png else None for png in (given.content, given.style))
         began = time.perf_counter()
         starts.append(_start(job, content, style))
@@ -217,11 +284,11 @@ def _recorder(
     frames = [
         [images.to_png(decode(finish[number](starts[number])))] if job.frames else [] for number, job in enumerate(jobs)
     ]
-    wanted = [{round(i * job.iterations / job.frames) for i in range(1, job.frames)} for job in jobs]
 
     def watch(state: State) -> bool | None:
+        job = jobs[state.number]
         finished = dataclasses.replace(state, picture=lambda: finish[state.number](state.picture()))
-        if state.iteration in wanted[state.number]:
+        if state.iteration in {round(number * state.of / job.frames) for number in range(1, job.frames)}:
             frames[state.number].append(images.to_png(decode(finished.picture())))
         return on_iteration(finished)
 
@@ -240,12 +307,17 @@ def _quality(
 ) -> Quality:
     """Of the picture `number` of the batch that `objective` is of."""
     picture = as_tensor(saved).to(device)
-    layers = {*job.content_layers, *job.style_layers}
-    distances, features = metrics.measure(picture, inputs.content, inputs.style, job.weights, layers)
     with torch.no_grad():
-        if job.pooling == "max" and not objective.is_grey:  # as what distances are measured in
-            final_loss = objective.losses(picture, features, [number])
-        else:
+        final_loss = objective.smoothness(picture, [number])
+
+        def add(layer: str, features: Tensor) -> None:
+            nonlocal final_loss
+            final_loss = final_loss + objective.at(layer, features, [number])
+
+        same = job.pooling == "max" and not objective.is_grey  # as what distances are measured in
+        layers = {*job.content_layers, *job.style_layers} if same else ()
+        distances = metrics.distances(picture, inputs.content, inputs.style, job.weights, layers=layers, watch=add)
+        if not same:
             final_loss = objective(picture, [number])
     content = _tensor(inputs.content, device) if pixel_metrics and inputs.content else None
     errors = distances.gram_errors

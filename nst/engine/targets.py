@@ -46,6 +46,5 @@ def style(png: bytes, layers: tuple[str, ...], network: Network, loss: StyleLoss
     """Statistics of a style picture, likewise, for a picture of that width and height."""
     width, height = size
     target = style_losses.load(loss).target
-    with torch.no_grad():
-        features = encoder(network)(as_tensor(images.from_png(png)).to(network.device), layers)
-        return {name: target(each, positions(name, height, width)) for name, each in features.items()}
+    features = encoder(network).stream(as_tensor(images.from_png(png)).to(network.device), layers)
+    return {name: target(each, positions(name, height, width)) for name, each in features}

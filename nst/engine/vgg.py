@@ -1,6 +1,6 @@
 """VGG-19 as a feature extractor: 16 named layers, cut off at the deepest one needed, weights frozen."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from typing import Any, Literal
 
 import torch
@@ -72,25 +72,39 @@ class Encoder:
         Raises:
             ValueError: one of the layers is deeper than the encoder.
         """
+        taps = self._taps(layers)
+        x = self._input(pictures)
+        if self.kernels == "onednn" and x.requires_grad and torch.is_grad_enabled():
+            return dict(zip((LAYERS[tap] for tap in taps), self._fused.differentiable(x, taps), strict=True))
+        return {LAYERS[tap]: each for tap, each in self._pass(x, taps)}
+
+    @torch.no_grad()
+    def stream(self, pictures: Tensor, layers: Collection[str]) -> Iterator[tuple[str, Tensor]]:
+        """The same one by one, without gradients: of large pictures, all together would fill the memory."""
+        for tap, activations in self._pass(self._input(pictures), self._taps(layers)):
+            yield LAYERS[tap], activations
+
+    def _taps(self, layers: Collection[str]) -> list[int]:
         missing = set(layers) - set(self.layers)
         if missing:
             raise ValueError(f"this encoder ends at {self.layers[-1]}: it has no {', '.join(sorted(missing))}")
-        x = (pictures - self._mean).to(self._dtype).contiguous(memory_format=torch.channels_last)
-        taps = sorted({LAYERS.index(name) for name in layers})
-        activations = self._fused(x, taps) if self.kernels == "onednn" else self._plain(x, taps)
-        return {LAYERS[tap]: each for tap, each in zip(taps, activations, strict=True)}
+        return sorted({LAYERS.index(name) for name in layers})
 
-    def _plain(self, x: Tensor, taps: list[int]) -> list[Tensor]:
-        activations = []
+    def _input(self, pictures: Tensor) -> Tensor:
+        x: Tensor = (pictures - self._mean).to(self._dtype)
+        return x.contiguous(memory_format=torch.channels_last)
+
+    def _pass(self, x: Tensor, taps: list[int]) -> Iterator[tuple[int, Tensor]]:
         for layer in range(taps[-1] + 1):
             x = self._convolve(x, layer)
             if layer in taps:
-                activations.append(x)
+                yield layer, x
             if LAYERS[layer] in BLOCK_ENDS and layer < taps[-1]:
                 x = self._pool(x, 2)
-        return activations
 
     def _convolve(self, x: Tensor, layer: int) -> Tensor:
+        if self.kernels == "onednn":
+            return self._fused.convolve(layer, x)
         return F.relu_(F.conv2d(x, self._weight[layer], self._bias[layer], padding=1))
 
 

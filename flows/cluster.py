@@ -1,6 +1,7 @@
 """The Dask cluster: one of our own or one given by address, and which of its workers may run our jobs."""
 
 import logging
+import math
 import multiprocessing
 import shutil
 import sys
@@ -101,6 +102,7 @@ def _local(settings: Settings, workers: int) -> "SpecCluster":
     from distributed import Nanny, Scheduler, SpecCluster
 
     devices = gpus()
+    sharers = str(math.ceil(workers / len(devices))) if devices else ""
     options = {
         "nthreads": 1,
         "memory_limit": _share_of_memory(settings, workers),
@@ -109,8 +111,9 @@ def _local(settings: Settings, workers: int) -> "SpecCluster":
     }
     spec = {}
     for number in range(workers):
-        device = {"CUDA_VISIBLE_DEVICES": devices[number % len(devices)]} if devices else {}
-        spec[number] = {"cls": Nanny, "options": {**options, "env": device}}
+        device = devices[number % len(devices)] if devices else None
+        share = {"CUDA_VISIBLE_DEVICES": device, worker.SHARERS: sharers} if device else {}
+        spec[number] = {"cls": Nanny, "options": {**options, "env": share}}
     scheduler = {"host": "127.0.0.1", "dashboard": True, "dashboard_address": "127.0.0.1:0"}
     return SpecCluster(spec, {"cls": Scheduler, "options": scheduler}, silence_logs=logging.CRITICAL)
 
@@ -189,6 +192,12 @@ class Workers:
         """Bytes at which Dask restarts a worker, of the one with the least; infinite where there is no limit."""
         about = self._client.scheduler_info(n_workers=-1)["workers"].values()
         return min((worker["memory_limit"] for worker in about if worker["memory_limit"]), default=float("inf"))
+
+    def gpu_memory(self) -> float:
+        """Bytes of its GPU that a worker may fill, of the one with the least; 0 where none says it."""
+        about = self._client.scheduler_info(n_workers=-1)["workers"]
+        resources = [about[name].get("resources", {}) for name in self.names if name in about]
+        return min((float(each[worker.GPU_MEMORY]) for each in resources if worker.GPU_MEMORY in each), default=0.0)
 
     def look(self) -> None:
         """Looks which there are by now.

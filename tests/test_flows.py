@@ -346,6 +346,34 @@ class TestWorkers:
         assert [result.job for result in results] == jobs
         assert sizes == [5, 2, 3, 1, 2]
 
+    @pytest.mark.parametrize("words", ["CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED when calling", ""])
+    def test_is_halved_whoever_says_that_memory_has_ended(self, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The last stands for a CUDA graph: ending its capture fails too, with words of its own."""
+
+        def run_jobs(batch: Sequence[Job], inputs: Sequence[Inputs], **_: object) -> list[object]:
+            if len(batch) == 1:
+                return [make_result(batch[0])]
+            try:
+                raise torch.OutOfMemoryError("too large")
+            except RuntimeError as error:
+                raise RuntimeError(words or "operation failed") from (None if words else error)
+
+        monkeypatch.setattr(run, "run_jobs", run_jobs)
+        jobs = [make_job(seed=seed) for seed in range(3)]
+        assert [result.job for result in worker._run(jobs, [Inputs(None, None)] * 3, threads=1)] == jobs
+
+    def test_is_not_halved_for_another_reason(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        sizes = []
+
+        def run_jobs(batch: Sequence[Job], inputs: Sequence[Inputs], **_: object) -> list[object]:
+            sizes.append(len(batch))
+            raise RuntimeError("of another kind")
+
+        monkeypatch.setattr(run, "run_jobs", run_jobs)
+        with pytest.raises(RuntimeError, match="of another kind"):
+            worker._run([make_job(), make_job(seed=1)], [Inputs(None, None)] * 2, threads=1)
+        assert sizes == [2]
+
     def test_a_job_that_does_not_fit_alone_is_an_error(self, monkeypatch: pytest.MonkeyPatch) -> None:
         def run_jobs(*_: object, **__: object) -> list[object]:
             raise torch.OutOfMemoryError("too large")
@@ -353,6 +381,45 @@ class TestWorkers:
         monkeypatch.setattr(run, "run_jobs", run_jobs)
         with pytest.raises(torch.OutOfMemoryError):
             worker._run([make_job(), make_job(seed=1)], [Inputs(None, None)] * 2, threads=1)
+
+
+class TestMemoryOfGPUs:
+    """Workers say what they have, and the driver makes batches of it."""
+
+    @pytest.mark.skipif(torch.cuda.is_available(), reason="says what holds on CPUs")
+    def test_a_worker_without_one_offers_none(self) -> None:
+        assert worker.gpu_memory() == {}
+
+    def test_is_that_of_the_worker_with_least_and_counts_no_stranger(self) -> None:
+        from distributed import Client, LocalCluster
+
+        here = machine()
+        ours, other = worker.resource(here), worker.resource(dataclasses.replace(here, device="another"))
+        options = {"processes": False, "n_workers": 0, "dashboard_address": None, "protocol": "inproc://"}
+        with LocalCluster(**options) as local, Client(local) as client:
+            for number, (name, memory) in enumerate([(ours, 8e9), (ours, 4e9), (other, 1e9)]):
+                options = {"nthreads": 1, "resources": {name: 1, worker.GPU_MEMORY: memory}}
+                local.worker_spec[number] = {"cls": local.new_spec["cls"], "options": options}
+            local.sync(local._correct_state)
+            client.wait_for_workers(3, timeout=60)
+            workers = cluster.Workers(client, timeout=10)
+            assert len(workers.names) == 2
+            assert workers.gpu_memory() == 4e9
+
+    def test_is_shared_by_local_workers_on_one(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """What each worker is told; none is started."""
+        import distributed
+
+        specs = []
+        monkeypatch.setattr(cluster, "gpus", lambda: ["0", "1"])
+        monkeypatch.setattr(cluster.forkserver, "ensure_running", lambda: None)
+        monkeypatch.setattr(distributed, "SpecCluster", lambda spec, *_, **__: specs.append(spec))
+        for workers in (2, 3, 4):
+            cluster._local(settings.Settings(), workers)
+        told = [[tuple(each["options"]["env"].values()) for each in spec.values()] for spec in specs]
+        assert told[0] == [("0", "1"), ("1", "1")]
+        assert told[1] == [("0", "2"), ("1", "2"), ("0", "2")]
+        assert told[2] == [("0", "2"), ("1", "2"), ("0", "2"), ("1", "2")]
 
 
 class TestBatches:
@@ -363,11 +430,12 @@ class TestBatches:
         orders = [worker.Order(job, inputs(job, data), str(number)) for number, job in enumerate(jobs)]
 
         def keys(orders: list[worker.Order]) -> list[list[str]]:
-            return [[order.key for order in batch.orders] for batch in fanout.in_batches(orders, 2)]
+            return [[order.key for order in batch.orders] for batch in fanout.in_batches(orders, lambda *_: 2)]
 
         found = keys(orders)
         assert sorted(key for batch in found for key in batch) == sorted(order.key for order in orders)
-        assert [len(batch) for batch in found] == [2, 2, 1, 2, 2, 1]
+        assert [len(batch) for batch in found] == [2] * 5
+        assert found[2] == ["9", "0"]  # the last of the deep ones with the first of the others
         assert keys(orders) == found
 
 

@@ -140,7 +140,7 @@ def _run(jobs: "Sequence[Job]", inputs: "Sequence[Inputs]", threads: int) -> "li
     try:
         return run_jobs(jobs, inputs, threads=threads)
     except RuntimeError as error:
-        if len(jobs) == 1 or not _is_out_of_memory(error):
+        if len(jobs) == 1 or not is_out_of_memory(error):
             raise
     # Behind the `except` nothing refers to the failed batch's tensors any more, so their memory can be freed.
     torch.cuda.empty_cache()
@@ -151,7 +151,7 @@ def _run(jobs: "Sequence[Job]", inputs: "Sequence[Inputs]", threads: int) -> "li
     ]
 
 
-def _is_out_of_memory(error: BaseException | None) -> bool:
+def is_out_of_memory(error: BaseException | None) -> bool:
     """Not only torch's own: cuBLAS and the driver have words of theirs, and where memory ends while a CUDA graph is
     captured, ending the capture fails too, and it is that error which arrives."""
     import torch
@@ -159,4 +159,4 @@ def _is_out_of_memory(error: BaseException | None) -> bool:
     if error is None:
         return False
     said = any(words in str(error) for words in ("out of memory", "ALLOC_FAILED"))
-    return said or isinstance(error, torch.OutOfMemoryError) or _is_out_of_memory(error.__context__)
+    return said or isinstance(error, torch.OutOfMemoryError) or is_out_of_memory(error.__context__)

@@ -33,7 +33,7 @@ from flows.store import Store
 from flows.worker import Order
 from nst.engine import batches
 from nst.engine.jobs import Job
-from nst.engine.machine import precision_of
+from nst.engine.machine import Machine, precision_of
 from nst.engine.results import Result
 
 _LOOK = 10.0
@@ -161,13 +161,7 @@ class FanOut:
     def _submit_all(self, orders: Sequence[Order]) -> None:
         if not orders:
             return
-        machine, memory = self._workers.machine, self._workers.gpu_memory()
-
-        def most(job: Job, picture: bytes) -> int:
-            if self._settings.batch or machine.device == "cpu":
-                return self._settings.batch or 1
-            return batches.room(job, picture, precision_of(job, machine), memory)
-
+        most = most_together(self._settings, self._workers.machine, self._workers.gpu_memory())
         self._lone += [Batch((order,)) for order in orders if order.job.timed]
         for batch in in_batches([order for order in orders if not order.job.timed], most):
             self._submit(batch)
@@ -239,6 +233,17 @@ class FanOut:
                     wait(future, timeout=1.0)
                     return future.result(timeout=60.0)  # type: ignore[no-any-return]
         raise ClusterError(f"the Dask cluster has ended: {RUN_AGAIN}")
+
+
+def most_together(settings: Settings, machine: Machine, memory: float) -> Callable[[Job, bytes], int]:
+    """How many jobs like a given one may share a batch, on a worker with so many bytes of GPU memory."""
+
+    def most(job: Job, picture: bytes) -> int:
+        if settings.batch or machine.device == "cpu":
+            return settings.batch or 1
+        return batches.room(job, picture, precision_of(job, machine), memory)
+
+    return most
 
 
 def in_batches(orders: Sequence[Order], most: Callable[[Job, bytes], int]) -> list[Batch]:

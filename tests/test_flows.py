@@ -27,10 +27,10 @@ from flows import cluster, fanout, processes, server, settings, study, up, worke
 from flows.processes import ClusterError
 from flows.store import Store
 from nst import params, studies
-from nst.engine import run
+from nst.engine import batches, run, vgg
 from nst.engine.inputs import Inputs, inputs
 from nst.engine.jobs import Job
-from nst.engine.machine import machine
+from nst.engine.machine import Machine, machine
 from nst.errors import CapacityError
 
 settings.prepare_environment()
@@ -346,6 +346,34 @@ class TestWorkers:
         assert [result.job for result in results] == jobs
         assert sizes == [5, 2, 3, 1, 2]
 
+    def test_the_engine_keeps_nothing_of_a_batch_that_does_not_fit(
+        self, data: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Memory ends in the network of the real loop; when the halves are there, its activations are gone."""
+        import gc
+        import weakref
+
+        forward, held = vgg.Encoder.__call__, []
+
+        def ends(self: vgg.Encoder, pictures: torch.Tensor, *more: object, **others: object) -> object:
+            alive = [ref for ref in held if ref() is not None]
+            features = forward(self, pictures, *more, **others)  # type: ignore[arg-type]
+            if len(pictures) == 1:
+                assert not (alive and pictures.requires_grad), "a failed batch is still in memory"
+                return features
+            held.extend(weakref.ref(each) for each in [pictures, *features.values()])
+            raise torch.OutOfMemoryError("too large")
+
+        monkeypatch.setattr(vgg.Encoder, "__call__", ends)
+        jobs = [make_job(seed=seed, iterations=1, init="noise") for seed in range(2)]
+        gc.disable()  # only references count
+        try:
+            results = worker._run(jobs, [inputs(job, data) for job in jobs], threads=1)
+        finally:
+            gc.enable()
+        assert [result.job for result in results] == jobs
+        assert held
+
     @pytest.mark.parametrize("words", ["CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED when calling", ""])
     def test_is_halved_whoever_says_that_memory_has_ended(self, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
         """The last stands for a CUDA graph: ending its capture fails too, with words of its own."""
@@ -437,6 +465,20 @@ class TestBatches:
         assert [len(batch) for batch in found] == [2] * 5
         assert found[2] == ["9", "0"]  # the last of the deep ones with the first of the others
         assert keys(orders) == found
+
+    def test_are_as_large_as_the_setting_says_or_as_the_gpu_has_room_for(self, data: Path) -> None:
+        here = machine()
+        gpu = dataclasses.replace(here, device="a GPU", processor="", precision="bfloat16")
+        job = make_job(size=384)
+        given = job, inputs(job, data).shape
+
+        def most(batch: int | None, on: Machine, memory: float) -> int:
+            return fanout.most_together(settings.Settings(batch=batch), on, memory)(*given)
+
+        assert most(None, dataclasses.replace(here, device="cpu"), 0.0) == 1
+        assert most(None, gpu, 16e9) == batches.room(*given, "bfloat16", 16e9) > 1
+        assert most(None, gpu, 0.0) == 1  # a worker that does not say what it has
+        assert most(5, gpu, 16e9) == most(5, here, 0.0) == 5
 
 
 class TestAddresses:

@@ -17,7 +17,6 @@ from nst.engine import batches
 from nst.engine.layers import multiplications
 
 if TYPE_CHECKING:
-    import torch
     from torch import Tensor
 
     from nst.engine.objective import Objective
@@ -134,6 +133,7 @@ def measure(size: int, counts: Sequence[int], device: str, say: Callable[[str], 
         if (size, count) == (192, 1):
             targets.append(Target("step at 192 px, one picture", SMALL_MS, found.milliseconds(step), "ms"))
         _free(device)
+    _free(device)  # of a batch that did not fit
     if best and size == 512:
         targets.append(Target("step at 512 px in the best batch, a picture", PICTURE_MS, Spread.of([best[0]]), "ms"))
         targets.append(Target("the same, of the bare network", OVER_BARE, Spread.of([best[1]]), "×"))
@@ -185,11 +185,13 @@ class Measured:
 def _measure(size: int, count: int, device: str) -> Measured:
     import torch
 
+    from nst.engine import run
     from nst.engine.images import from_png
     from nst.engine.machine import machine, precision_of
     from nst.engine.metrics import as_tensor
     from nst.engine.weights import vgg19
 
+    run.torch_device()  # sets it up as for jobs
     job, inputs = steps.prepare(size, "auto", iterations=_FEW)
     precision = precision_of(job, machine())
     assert inputs.content is not None
@@ -202,12 +204,12 @@ def _measure(size: int, count: int, device: str) -> Measured:
     _free(device)
 
     before = torch.cuda.memory_allocated() if device == "cuda" else 0
-    objective = _objective(count, size, pictures.device)
+    objective, _ = run._objective([job] * count, [inputs] * count, pictures.device)
     peak, taken = None, {}
     for way, options in ways(device).items():
         if device == "cuda":
             torch.cuda.reset_peak_memory_stats()
-        taken[way] = _step(objective, pictures, options, device, about=bare.median)
+        taken[way] = _step(objective, pictures, options, about=bare.median)
         if device == "cuda":
             peak = max(peak or 0.0, float(torch.cuda.max_memory_allocated() - before))
     found = ceilings(device)
@@ -215,16 +217,12 @@ def _measure(size: int, count: int, device: str) -> Measured:
     return Measured(size, count, taken, bare, roofline(size, count, found), found.operations, peak, model)
 
 
-def _objective(count: int, size: int, device: "torch.device") -> "Objective":
-    from nst.engine import run
+def _step(objective: "Objective", starts: "Tensor", options: Mapping[str, Any], *, about: float) -> Spread:
+    """Seconds of a step: what a long run takes more than a short one, so that nothing counts that is done once.
 
-    job, inputs = steps.prepare(size, "auto", iterations=_FEW)
-    objective, _ = run._objective([job] * count, [inputs] * count, device)
-    return objective
-
-
-def _step(objective: "Objective", starts: "Tensor", options: Mapping[str, Any], device: str, *, about: float) -> Spread:
-    """Seconds of a step: what a long run takes more than a short one, so that nothing counts that is done once."""
+    Args:
+        about: how long a step takes at least.
+    """
     from nst.engine.optimize import minimize, synchronize
     from nst.engine.parametrize import Fourier
 

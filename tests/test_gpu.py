@@ -138,18 +138,19 @@ class TestMemory:
         assert len(run_jobs(many(2))) == 2  # nothing of what failed is left
 
 
+@pytest.fixture(scope="module")
+def params(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four jobs of the transfer study, each of some seconds."""
+    values = yaml.safe_load(PARAMS.read_text("utf-8"))
+    values |= {"size": 256}
+    values["transfer"] |= {**TINY["transfer"], "iterations": 1000}
+    path = tmp_path_factory.mktemp("params") / "params.yaml"
+    path.write_text(yaml.safe_dump(values), "utf-8")
+    return path
+
+
 class TestStudies:
     """Whole studies, through Prefect and Dask."""
-
-    @pytest.fixture(scope="class")
-    def params(self, tmp_path_factory: pytest.TempPathFactory) -> Path:
-        """Four jobs of the transfer study, each of some seconds."""
-        values = yaml.safe_load(PARAMS.read_text("utf-8"))
-        values |= {"size": 256}
-        values["transfer"] |= {**TINY["transfer"], "iterations": 1000}
-        path = tmp_path_factory.mktemp("params") / "params.yaml"
-        path.write_text(yaml.safe_dump(values), "utf-8")
-        return path
 
     def start(self, params: Path, folder: Path, **more: str) -> "subprocess.Popen[str]":
         own = {"NST_CACHE": str(folder / "jobs"), "PREFECT_HOME": str(folder / "prefect"), **more}

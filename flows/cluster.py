@@ -7,7 +7,7 @@ import shutil
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from importlib import metadata
 from multiprocessing import forkserver
@@ -102,7 +102,6 @@ def _local(settings: Settings, workers: int) -> "SpecCluster":
     from distributed import Nanny, Scheduler, SpecCluster
 
     devices = gpus()
-    sharers = str(math.ceil(workers / len(devices))) if devices else ""
     options = {
         "nthreads": 1,
         "memory_limit": _share_of_memory(settings, workers),
@@ -111,11 +110,17 @@ def _local(settings: Settings, workers: int) -> "SpecCluster":
     }
     spec = {}
     for number in range(workers):
-        device = devices[number % len(devices)] if devices else None
-        share = {"CUDA_VISIBLE_DEVICES": device, worker.SHARERS: sharers} if device else {}
-        spec[number] = {"cls": Nanny, "options": {**options, "env": share}}
+        spec[number] = {"cls": Nanny, "options": {**options, "env": _gpu_of(number, workers, devices)}}
     scheduler = {"host": "127.0.0.1", "dashboard": True, "dashboard_address": "127.0.0.1:0"}
     return SpecCluster(spec, {"cls": Scheduler, "options": scheduler}, silence_logs=logging.CRITICAL)
+
+
+def _gpu_of(number: int, workers: int, devices: Sequence[str]) -> dict[str, str]:
+    """What a worker is told of its GPU: which it is, and how many workers have it at most."""
+    if not devices:
+        return {}
+    sharers = math.ceil(workers / len(devices))  # the same for all, so that all take batches of one size
+    return {"CUDA_VISIBLE_DEVICES": devices[number % len(devices)], worker.SHARERS: str(sharers)}
 
 
 def _share_of_memory(settings: Settings, workers: int) -> object:

@@ -419,35 +419,29 @@ class TestMemoryOfGPUs:
         assert worker.gpu_memory() == {}
 
     def test_is_that_of_the_worker_with_least_and_counts_no_stranger(self) -> None:
-        from distributed import Client, LocalCluster
+        from distributed import Client, Scheduler, SpecCluster, Worker
 
         here = machine()
         ours, other = worker.resource(here), worker.resource(dataclasses.replace(here, device="another"))
-        options = {"processes": False, "n_workers": 0, "dashboard_address": None, "protocol": "inproc://"}
-        with LocalCluster(**options) as local, Client(local) as client:
-            for number, (name, memory) in enumerate([(ours, 8e9), (ours, 4e9), (other, 1e9)]):
-                options = {"nthreads": 1, "resources": {name: 1, worker.GPU_MEMORY: memory}}
-                local.worker_spec[number] = {"cls": local.new_spec["cls"], "options": options}
-            local.sync(local._correct_state)
+        spec = {
+            number: {"cls": Worker, "options": {"nthreads": 1, "resources": {name: 1, worker.GPU_MEMORY: memory}}}
+            for number, (name, memory) in enumerate([(ours, 8e9), (ours, 4e9), (other, 1e9)])
+        }
+        scheduler = {"cls": Scheduler, "options": {"host": "127.0.0.1", "dashboard": False}}
+        with SpecCluster(spec, scheduler) as made, Client(made) as client:
             client.wait_for_workers(3, timeout=60)
             workers = cluster.Workers(client, timeout=10)
             assert len(workers.names) == 2
             assert workers.gpu_memory() == 4e9
 
-    def test_is_shared_by_local_workers_on_one(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """What each worker is told; none is started."""
-        import distributed
+    def test_local_workers_are_told_how_many_share_it(self) -> None:
+        def told(workers: int, *devices: str) -> list[tuple[str, ...]]:
+            return [tuple(cluster._gpu_of(number, workers, devices).values()) for number in range(workers)]
 
-        specs = []
-        monkeypatch.setattr(cluster, "gpus", lambda: ["0", "1"])
-        monkeypatch.setattr(cluster.forkserver, "ensure_running", lambda: None)
-        monkeypatch.setattr(distributed, "SpecCluster", lambda spec, *_, **__: specs.append(spec))
-        for workers in (2, 3, 4):
-            cluster._local(settings.Settings(), workers)
-        told = [[tuple(each["options"]["env"].values()) for each in spec.values()] for spec in specs]
-        assert told[0] == [("0", "1"), ("1", "1")]
-        assert told[1] == [("0", "2"), ("1", "2"), ("0", "2")]
-        assert told[2] == [("0", "2"), ("1", "2"), ("0", "2"), ("1", "2")]
+        assert told(2) == [(), ()]
+        assert told(2, "0", "1") == [("0", "1"), ("1", "1")]
+        assert told(3, "0", "1") == [("0", "2"), ("1", "2"), ("0", "2")]
+        assert told(4, "2", "5") == [("2", "2"), ("5", "2"), ("2", "2"), ("5", "2")]
 
 
 class TestBatches:

@@ -3,6 +3,7 @@
 # make test       install, then all checks
 # make compare    set this run beside another revision's: make compare REV=HEAD~1
 # make bench      measure how fast it is, beside a peer
+# make bench-gpu  measure how fast it is on a GPU
 
 PYTHON ?= python3
 UV ?= uv
@@ -20,7 +21,7 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export VIRTUAL_ENV := $(CURDIR)/$(VENV)
 unexport PYTHONHOME
 
-.PHONY: help install packages repro compare bench docs serve serve-stop test test-cluster lint format lock clean distclean
+.PHONY: help install packages repro compare bench bench-gpu docs serve serve-stop test test-cluster lint format lock clean distclean
 
 help:
 	@echo 'make repro      install, fetch the data, run every study that is out of date'
@@ -29,6 +30,7 @@ help:
 	@echo 'make serve      a Prefect page with a nightly run of all studies;  make serve-stop  ends it'
 	@echo 'make test-cluster  install, then the slow tests: clusters, servers, kills'
 	@echo 'make bench      how fast it is, beside a peer; takes 40 minutes of a machine with nothing else to do'
+	@echo 'make bench-gpu  how fast it is on a GPU, beside what the GPU can do; eight minutes'
 	@echo 'make docs       write docs/parameters.md anew from the code and the parameters study'
 	@echo 'make lint       ruff and mypy alone;  make format  rewrites what ruff can'
 	@echo 'make lock       write uv.lock, and from it requirements.lock, after a change of pyproject.toml; needs uv'
@@ -84,6 +86,9 @@ test-cluster: $(INSTALLED) data
 
 bench: $(VENV)/.bench data
 	@exec python -m benchmarks $(BENCH)
+
+bench-gpu: $(INSTALLED) data
+	@exec python -m benchmarks.gpu
 
 # The peer stands beside what the lock file pins, and is left out of it.
 $(VENV)/.bench: $(INSTALLED)

@@ -1,6 +1,7 @@
 """The pictures that are stylised, the command that does it, and how the outcome is judged."""
 
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -55,26 +56,27 @@ class Distances:
     style: float
 
 
-def transfer(content: Path, style: Path, output: Path, *options: str) -> process.Finished:
-    """`nst transfer` as a process of its own."""
-    return process.run(
-        sys.executable, "-m", "nst", "transfer", str(content), str(style), "-o", str(output), "--quiet", *options
-    )
+def transfer(
+    content: Path, style: Path, output: Path, *options: str, more: Mapping[str, str] | None = None
+) -> process.Finished:
+    """`nst transfer` as a process of its own, with more environment variables."""
+    words = ("transfer", str(content), str(style), "-o", str(output), "--quiet", *options)
+    return process.run(sys.executable, "-m", "nst", *words, more=more)
 
 
-def original(path: Path) -> bytes:
-    """A picture at the usual size, as PNG."""
+def original(path: Path, size: int = SIZE) -> bytes:
+    """A picture at a size, as PNG."""
     from nst.engine import images
 
-    return images.to_png(images.fit(images.read(path), SIZE))
+    return images.to_png(images.fit(images.read(path), size))
 
 
-def judge(picture: Path, pair: Pair) -> Distances:
-    """The distances of a picture of the usual size to the originals at that size."""
+def judge(picture: Path, pair: Pair, size: int = SIZE) -> Distances:
+    """The distances of a picture of a size to the originals at that size."""
     from nst.engine import images, metrics
     from nst.engine.weights import NORMALISED
 
-    content, style = map(original, pair.paths)
+    content, style = (original(path, size) for path in pair.paths)
     found = metrics.distances(metrics.as_tensor(images.read(picture)), content, style, NORMALISED)
     assert found.content is not None and found.style is not None, "both originals are there"
     return Distances(found.content, found.style)

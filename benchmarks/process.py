@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,8 +28,11 @@ class Finished:
     """Most memory that was resident at any time, MiB."""
 
 
-def run(*command: str) -> Finished:
+def run(*command: str, more: Mapping[str, str] | None = None) -> Finished:
     """Runs a command in the checkout.
+
+    Args:
+        more: environment variables.
 
     Raises:
         FailedError: it ended with another code than 0.
@@ -40,7 +43,7 @@ def run(*command: str) -> Finished:
         process = subprocess.Popen(
             words,
             cwd=ROOT,
-            env=environment(),
+            env={**environment(), **(more or {})},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

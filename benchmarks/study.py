@@ -9,8 +9,9 @@ import re
 import subprocess
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -48,6 +49,13 @@ class FinishedJob:
     """Of its own work: with what it aims at, and its metrics."""
     measuring_seconds: float
     """Of these, its metrics."""
+    batch: int = 1
+    """Jobs that ran together; each has its share of their time."""
+
+    @property
+    def began(self) -> float:
+        """When its batch did, about."""
+        return self.written - self.batch * self.all_seconds
 
 
 @dataclass(frozen=True)
@@ -81,14 +89,14 @@ class Stage:
     @property
     def starting(self) -> float:
         """Until the first job: Python, Prefect, Dask."""
-        return min(job.written - job.all_seconds for job in self.jobs) - self.began if self.jobs else 0.0
+        return min(job.began for job in self.jobs) - self.began if self.jobs else 0.0
 
     @property
     def between(self) -> float:
         """While jobs ran, beside their own work: handing out, storing, a worker with nothing left to do."""
         if not self.jobs:
             return 0.0
-        first = min(job.written - job.all_seconds for job in self.jobs)
+        first = min(job.began for job in self.jobs)
         return max(job.written for job in self.jobs) - first - self.stepping - self.aiming - self.measuring
 
     @property
@@ -169,24 +177,39 @@ def make_clone(clone: Path, params: Path | None = None) -> None:
         (clone / "params.yaml").write_bytes(params.read_bytes())
 
 
-def repro(clone: Path) -> Run:
-    """`make repro` with its stages."""
+def repro(
+    clone: Path, command: Sequence[str] = MAKE, more: Mapping[str, str] | None = None, limit: float | None = None
+) -> Run:
+    """`make repro` with its stages.
+
+    Args:
+        command: another one that runs `dvc repro`.
+        more: environment variables.
+        limit: seconds after which it is ended.
+
+    Raises:
+        FailedError: it failed, or was ended.
+    """
     before = set(_files(clone))
     began, clock = time.time(), time.perf_counter()
-    unbuffered = {**environment(), "PYTHONUNBUFFERED": "1"}  # so that DVC's lines come when they are written
+    unbuffered = {**environment(), "PYTHONUNBUFFERED": "1", **(more or {})}  # DVC's lines come when they are written
     process = processes.start(
-        MAKE, cwd=clone, env=unbuffered, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        command, cwd=clone, env=unbuffered, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )
     lines: list[tuple[float, str]] = []
+    alarm = threading.Timer(limit or threading.TIMEOUT_MAX, processes.stop, [process])
+    alarm.daemon = True
     try:
+        alarm.start()
         assert process.stdout is not None
         for line in process.stdout:
             lines.append((time.time(), line.decode(errors="replace").rstrip()))
         process.wait()
     finally:
+        alarm.cancel()
         processes.stop(process)
     seconds = time.perf_counter() - clock
-    check(MAKE, process.returncode, "\n".join(line for _, line in lines))
+    check(command, process.returncode, "\n".join(line for _, line in lines))
     jobs = [finished_job(path) for path in set(_files(clone)) - before]
     return Run(seconds, stages(lines, jobs, clone / "reports", began + seconds))
 
@@ -221,7 +244,8 @@ def finished_job(path: Path) -> FinishedJob:
     """Reads a file of `flows.store`."""
     values: dict[str, Any] = json.loads(path.read_text("utf-8"))
     timing = values["timing"]
-    return FinishedJob(path.stat().st_mtime, timing["seconds"], timing["all_seconds"], timing["measuring_seconds"])
+    seconds = (timing["seconds"], timing["all_seconds"], timing["measuring_seconds"])
+    return FinishedJob(path.stat().st_mtime, *seconds, timing["batch"])
 
 
 def change_window(params: Path) -> int:

@@ -108,20 +108,28 @@ def number(value: float) -> str:
 
 def markdown(results: Results) -> str:
     """Every target, then every section's rows, folded."""
-    first = [("", "target", "measured", "met"), *map(_target_row, _targets(results))]
     parts = [
         f"Medians, with quartiles (or lowest and highest, of fewer than five), on {results.machine}.",
-        _table(first),
+        targets(results),
     ]
     for taken in results.sections.values():
         section = taken.section
         taken_on = (
             f"{taken.date}, commit {taken.commit}, {taken.seconds / 60:.1f} min, others used {taken.others:.2f} cores"
         )
-        rows = [section.columns, *(tuple(map(_text, row)) for row in section.rows)]
-        inside = [_table(rows), *section.notes, f"Measured {taken_on}."]
+        inside = [rows(section), *section.notes, f"Measured {taken_on}."]
         parts.append("\n\n".join([f"<details><summary>{section.title}</summary>", *inside, "</details>"]))
     return "\n\n".join(parts)
+
+
+def targets(results: Results) -> str:
+    """Every target, and whether it was met."""
+    return _table([("", "target", "measured", "met"), *map(_target_row, _targets(results))])
+
+
+def rows(section: Section) -> str:
+    """What was measured."""
+    return _table([section.columns, *(tuple(map(_text, row)) for row in section.rows)])
 
 
 def write(results: Results, path: Path) -> None:

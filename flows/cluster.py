@@ -1,12 +1,13 @@
 """The Dask cluster: one of our own or one given by address, and which of its workers may run our jobs."""
 
 import logging
+import math
 import multiprocessing
 import shutil
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from importlib import metadata
 from multiprocessing import forkserver
@@ -109,10 +110,17 @@ def _local(settings: Settings, workers: int) -> "SpecCluster":
     }
     spec = {}
     for number in range(workers):
-        device = {"CUDA_VISIBLE_DEVICES": devices[number % len(devices)]} if devices else {}
-        spec[number] = {"cls": Nanny, "options": {**options, "env": device}}
+        spec[number] = {"cls": Nanny, "options": {**options, "env": _gpu_of(number, workers, devices)}}
     scheduler = {"host": "127.0.0.1", "dashboard": True, "dashboard_address": "127.0.0.1:0"}
     return SpecCluster(spec, {"cls": Scheduler, "options": scheduler}, silence_logs=logging.CRITICAL)
+
+
+def _gpu_of(number: int, workers: int, devices: Sequence[str]) -> dict[str, str]:
+    """What a worker is told of its GPU: which it is, and how many workers have it at most."""
+    if not devices:
+        return {}
+    sharers = math.ceil(workers / len(devices))  # the same for all, so that all take batches of one size
+    return {"CUDA_VISIBLE_DEVICES": devices[number % len(devices)], worker.SHARERS: str(sharers)}
 
 
 def _share_of_memory(settings: Settings, workers: int) -> object:
@@ -189,6 +197,12 @@ class Workers:
         """Bytes at which Dask restarts a worker, of the one with the least; infinite where there is no limit."""
         about = self._client.scheduler_info(n_workers=-1)["workers"].values()
         return min((worker["memory_limit"] for worker in about if worker["memory_limit"]), default=float("inf"))
+
+    def gpu_memory(self) -> float:
+        """Bytes of its GPU that a worker may fill, of the one with the least; 0 where none says it."""
+        about = self._client.scheduler_info(n_workers=-1)["workers"]
+        resources = [about[name].get("resources", {}) for name in self.names if name in about]
+        return min((float(each[worker.GPU_MEMORY]) for each in resources if worker.GPU_MEMORY in each), default=0.0)
 
     def look(self) -> None:
         """Looks which there are by now.

@@ -3,7 +3,6 @@
 Prefect is not needed on the workers, nor is the store: results come back here and are stored here.
 """
 
-import itertools
 import queue
 import threading
 import time
@@ -29,11 +28,12 @@ from prefect.utilities.annotations import quote
 from flows import server, worker
 from flows.cluster import Workers
 from flows.processes import RUN_AGAIN, ClusterError
-from flows.settings import GPU_BATCH, Settings
+from flows.settings import Settings
 from flows.store import Store
 from flows.worker import Order
 from nst.engine import batches
 from nst.engine.jobs import Job
+from nst.engine.machine import Machine, precision_of
 from nst.engine.results import Result
 
 _LOOK = 10.0
@@ -159,10 +159,11 @@ class FanOut:
             self._stopped.set()
 
     def _submit_all(self, orders: Sequence[Order]) -> None:
-        on_cpu = self._workers.machine.device == "cpu"
-        size = self._settings.batch or (1 if on_cpu else GPU_BATCH)
+        if not orders:
+            return
+        most = most_together(self._settings, self._workers.machine, self._workers.gpu_memory())
         self._lone += [Batch((order,)) for order in orders if order.job.timed]
-        for batch in in_batches([order for order in orders if not order.job.timed], size):
+        for batch in in_batches([order for order in orders if not order.job.timed], most):
             self._submit(batch)
 
     def _submit(self, batch: Batch) -> None:
@@ -234,17 +235,21 @@ class FanOut:
         raise ClusterError(f"the Dask cluster has ended: {RUN_AGAIN}")
 
 
-def in_batches(orders: Sequence[Order], size: int) -> list[Batch]:
+def most_together(settings: Settings, machine: Machine, memory: float) -> Callable[[Job, bytes], int]:
+    """How many jobs like a given one may share a batch, on a worker with so many bytes of GPU memory."""
+
+    def most(job: Job, picture: bytes) -> int:
+        if settings.batch or machine.device == "cpu":
+            return settings.batch or 1
+        return batches.room(job, picture, precision_of(job, machine), memory)
+
+    return most
+
+
+def in_batches(orders: Sequence[Order], most: Callable[[Job, bytes], int]) -> list[Batch]:
     """Batches of jobs that can share passes, those that take longest first; the same for the same jobs."""
-
-    def of(order: Order) -> tuple[Job, bytes]:
-        return order.job, order.inputs.shape
-
-    found = []
-    for _, kind in itertools.groupby(batches.longest_first(orders, of), key=lambda order: batches.kind(*of(order))):
-        members = tuple(kind)
-        found += [Batch(members[first : first + size]) for first in range(0, len(members), size)]
-    return found
+    found = batches.in_batches(orders, lambda order: (order.job, order.inputs.shape), most)
+    return [Batch(tuple(members)) for members in found]
 
 
 def _may_help(_task: Any, _run: Any, state: Any) -> bool:

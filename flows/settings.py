@@ -21,11 +21,7 @@ from nst.errors import NSTError
 ROOT = Path(__file__).resolve().parent.parent
 """The checkout; paths that are not absolute are relative to it."""
 
-GPU_BATCH = 16
-"""Jobs in a batch on a GPU, unless ``NST_BATCH`` says otherwise."""
-
-
-_BETWEEN_PROCESSES = {"NST_OWNER", "NST_SUPERVISOR", "NST_ROOT"}
+_BETWEEN_PROCESSES = {"NST_OWNER", "NST_SUPERVISOR", "NST_ROOT", "NST_SHARERS"}
 """Variables that processes set for those they start."""
 
 
@@ -57,7 +53,8 @@ class Settings(BaseSettings):
     threads: int = Field(default=1, ge=1)
     """Threads of one job.  Another number changes last bits, so results of the two are stored apart."""
     batch: int | None = Field(default=None, ge=1)
-    """Jobs that share forward and backward passes; by default 16 on a GPU, and 1 on a CPU, where more are no faster."""
+    """Jobs that share forward and backward passes; by default as many as the GPU has room for, and 1 on a CPU,
+    where more are no faster."""
     memory_limit: str = "auto"
     """Memory of one local worker before it is restarted, like 3GB; auto: its share of the machine; 0: no limit."""
     dask_address: str | None = None

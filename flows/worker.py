@@ -6,6 +6,7 @@ Start workers with ``--preload flows.worker``.
 import dataclasses
 import importlib
 import json
+import os
 import pkgutil
 import signal
 from collections.abc import Mapping, Sequence
@@ -27,6 +28,10 @@ _PREFIX = "nst "
 """Starts the name of the Dask resource that says what a worker is."""
 _BROKEN = "nst cannot run here: "
 """Starts it where the worker lacks something."""
+GPU_MEMORY = "bytes of GPU memory"
+"""The Dask resource that says how much of a GPU a worker may fill; no batch takes any of it."""
+SHARERS = "NST_SHARERS"
+"""Environment variable: how many workers share each GPU."""
 
 
 @dataclass(frozen=True)
@@ -80,11 +85,23 @@ def dask_setup(worker: Any) -> None:
     try:
         malloc.keep_freed_memory()
         import_engine()
-        offer = {resource(machine()): 1.0}
+        offer = {resource(machine()): 1.0, **gpu_memory()}
     except Exception as error:  # Dask would log it and start the worker all the same
         offer = {_BROKEN + " ".join(f"{type(error).__name__}: {error}".split()): 1.0}
     worker.state.total_resources.update(offer)
     worker.state.available_resources.update(offer)
+
+
+def gpu_memory() -> dict[str, float]:
+    """This worker's part of its GPU's memory, as a Dask resource; none where there is no GPU.
+
+    It is all that the GPU has, not what is free now: the same jobs shall give the same batches.
+    """
+    import torch
+
+    if machine().device == "cpu":
+        return {}
+    return {GPU_MEMORY: torch.cuda.get_device_properties(0).total_memory / int(os.environ.get(SHARERS, "1"))}
 
 
 def import_engine() -> None:
@@ -122,8 +139,8 @@ def _run(jobs: "Sequence[Job]", inputs: "Sequence[Inputs]", threads: int) -> "li
 
     try:
         return run_jobs(jobs, inputs, threads=threads)
-    except torch.OutOfMemoryError:
-        if len(jobs) == 1:
+    except RuntimeError as error:
+        if len(jobs) == 1 or not is_out_of_memory(error):
             raise
     # Behind the `except` nothing refers to the failed batch's tensors any more, so their memory can be freed.
     torch.cuda.empty_cache()
@@ -132,3 +149,14 @@ def _run(jobs: "Sequence[Job]", inputs: "Sequence[Inputs]", threads: int) -> "li
         *_run(jobs[:half], inputs[:half], threads),
         *_run(jobs[half:], inputs[half:], threads),
     ]
+
+
+def is_out_of_memory(error: BaseException | None) -> bool:
+    """Not only torch's own: cuBLAS and the driver have words of theirs, and where memory ends while a CUDA graph is
+    captured, ending the capture fails too, and it is that error which arrives."""
+    import torch
+
+    if error is None:
+        return False
+    said = any(words in str(error) for words in ("out of memory", "ALLOC_FAILED"))
+    return said or isinstance(error, torch.OutOfMemoryError) or is_out_of_memory(error.__context__)

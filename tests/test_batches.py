@@ -18,13 +18,15 @@ UNLIKE = (
     make_job(style_layers=("conv1_1", "conv2_1")),
     make_job(style_layers=("conv2_1", "conv2_2"), style="cafe_terrace", init="noise", seed=1),
     make_job("reconstruct"),
+    make_job("reconstruct", content_layers=("conv1_2",)),
+    make_job(content_layers=("conv4_2",)),
     make_job(style_loss="sliced_wasserstein", style="cafe_terrace"),
     make_job(style_loss="moments", style_scale=1.5, style_layer_weights=(1.0, 0.5)),
     make_job(colour="content"),
     make_job(colour="matched", init="adain"),
     make_job("transfer", content_layers=("conv1_2", "conv3_1"), content_weight=3.0, tv_weight=0.5, init="adain"),
 )
-"""One batch: the same picture size and deepest layer, and else whatever may differ."""
+"""One batch: the same picture size and optimizer, and else whatever may differ."""
 
 
 def together(jobs: tuple[Job, ...], threads: int = 1, **options: Any) -> Any:
@@ -97,7 +99,7 @@ def test_each_has_its_share_of_the_time() -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        {"content_layers": ("conv3_2",)}, {"size": 64}, {"content": "chelsea"}, {"iterations": 5}, {"tolerance": 0.1},
+        {"size": 64}, {"content": "chelsea"}, {"iterations": 5}, {"tolerance": 0.1},
         {"stop_loss": 0.1},
         {"learning_rate": 0.5}, {"optimizer": "lbfgs"}, {"parametrization": "pixels"}, {"pooling": "average"},
         {"precision": "float32"}, {"colour": "luminance"},
@@ -109,11 +111,11 @@ def test_jobs_of_two_kinds_are_no_batch(change: dict[str, Any]) -> None:
         together((make_job(), make_job(**change)))
 
 
-def test_jobs_of_a_kind_come_one_after_the_other() -> None:
-    assert batches.by_kind(["b1", "a1", "b2", "c1", "a2"], lambda item: item[0]) == ["b1", "b2", "a1", "a2", "c1"]
+def of(job: Job) -> tuple[Job, bytes]:
+    return job, inputs(job, DATA).shape
 
 
-def test_the_longest_come_first_and_what_is_equal_as_it_came() -> None:
+def test_the_batches_that_take_longest_come_first_and_what_is_equal_as_it_came() -> None:
     shallow, deep = ("conv1_1",), ("conv2_1",)  # by hand 1728 and 57024 multiplications a pixel
     jobs = [
         make_job("reconstruct", content_layers=shallow),
@@ -125,13 +127,50 @@ def test_the_longest_come_first_and_what_is_equal_as_it_came() -> None:
         make_job("reconstruct", content_layers=shallow, iterations=4 * 33),
     ]
 
-    def of(job: Job) -> tuple[Job, bytes]:
-        return job, inputs(job, DATA).shape
+    def numbers(most: int) -> list[list[int]]:
+        return [[jobs.index(job) for job in batch] for batch in batches.in_batches(jobs, of, lambda *_: most)]
 
     assert batches.cost(*of(jobs[0])) == 1728 * 48 * 33 * 4
     assert batches.cost(*of(jobs[1])) == 57024 * 48 * 33 * 4
-    # 65 times the first; then three kinds of 33 times, as they came and each together; then those like the first.
-    assert batches.longest_first(jobs, of) == [jobs[number] for number in (5, 1, 4, 3, 6, 0, 2)]
+    # One by one: 65 times the first; then four of 33 times, those of a kind together; then those like the first.
+    assert numbers(1) == [[5], [1], [4], [3], [6], [0], [2]]
+    # In threes: 1, 4, 0 and 2 are of one kind, deep ones first.
+    assert numbers(3) == [[1, 4, 0], [5], [3], [6], [2]]
+    assert numbers(64) == [[1, 4, 0, 2], [5], [3], [6]]
+
+
+def test_layers_losses_and_starts_share_a_batch() -> None:
+    assert [len(batch) for batch in batches.in_batches(UNLIKE, of, lambda *_: 64)] == [len(UNLIKE)]
+
+
+def test_a_batch_is_as_small_as_the_job_with_least_room_wants_it() -> None:
+    jobs = [make_job(), make_job(style_loss="sliced_wasserstein"), make_job(seed=1)]
+    found = batches.in_batches(jobs, of, lambda job, _: 1 if job.style_loss == "sliced_wasserstein" else 3)
+    assert [len(batch) for batch in found] == [1, 1, 1]
+
+
+class TestRoom:
+    """How many pictures a batch has on a GPU."""
+
+    def test_is_a_power_of_two_between_one_and_the_most(self) -> None:
+        found = [batches.room(*of(make_job(size=384)), "bfloat16", total) for total in (0, 1e9, 2e9, 16e9, 80e9)]
+        assert found == [1, 2, 4, 32, 64]
+        assert batches.room(*of(make_job(size=384)), "bfloat16", 80e9 + 1e8) == 64
+
+    def test_falls_with_the_picture_and_with_what_is_kept_of_it(self) -> None:
+        small, large = (batches.memory(*of(make_job(size=size)), "bfloat16") for size in (192, 384))
+        assert large - 20e6 == pytest.approx(4 * (small - 20e6), rel=0.02)  # sides are rounded
+        sliced = make_job(style_loss="sliced_wasserstein")
+        for one, other in ((make_job(), sliced), (sliced, dataclasses.replace(sliced, precision="float32"))):
+            assert batches.memory(*of(one), "bfloat16") < batches.memory(*of(other), "float32")
+
+    def test_values_kept_are_those_of_the_network(self) -> None:
+        """What each layer gives, and each pooling, for each pixel."""
+        widths, depths = (64, 128, 256, 512, 512), (2, 2, 4, 4, 4)
+        layers = sum(depth * width / 4**block for block, (width, depth) in enumerate(zip(widths, depths, strict=True)))
+        pools = sum(width / 4 ** (block + 1) for block, width in enumerate(widths[:-1]))
+        assert layers + pools == batches._KEPT
+        assert pools * 8 == batches._POOLED
 
 
 def test_the_size_is_that_of_the_result() -> None:

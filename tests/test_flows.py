@@ -27,10 +27,10 @@ from flows import cluster, fanout, processes, server, settings, study, up, worke
 from flows.processes import ClusterError
 from flows.store import Store
 from nst import params, studies
-from nst.engine import run
+from nst.engine import batches, run, vgg
 from nst.engine.inputs import Inputs, inputs
 from nst.engine.jobs import Job
-from nst.engine.machine import machine
+from nst.engine.machine import Machine, machine
 from nst.errors import CapacityError
 
 settings.prepare_environment()
@@ -346,6 +346,62 @@ class TestWorkers:
         assert [result.job for result in results] == jobs
         assert sizes == [5, 2, 3, 1, 2]
 
+    def test_the_engine_keeps_nothing_of_a_batch_that_does_not_fit(
+        self, data: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Memory ends in the network of the real loop; when the halves are there, its activations are gone."""
+        import gc
+        import weakref
+
+        forward, held = vgg.Encoder.__call__, []
+
+        def ends(self: vgg.Encoder, pictures: torch.Tensor, *more: object, **others: object) -> object:
+            alive = [ref for ref in held if ref() is not None]
+            features = forward(self, pictures, *more, **others)  # type: ignore[arg-type]
+            if len(pictures) == 1:
+                assert not (alive and pictures.requires_grad), "a failed batch is still in memory"
+                return features
+            held.extend(weakref.ref(each) for each in [pictures, *features.values()])
+            raise torch.OutOfMemoryError("too large")
+
+        monkeypatch.setattr(vgg.Encoder, "__call__", ends)
+        jobs = [make_job(seed=seed, iterations=1, init="noise") for seed in range(2)]
+        gc.disable()  # only references count
+        try:
+            results = worker._run(jobs, [inputs(job, data) for job in jobs], threads=1)
+        finally:
+            gc.enable()
+        assert [result.job for result in results] == jobs
+        assert held
+
+    @pytest.mark.parametrize("words", ["CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED when calling", ""])
+    def test_is_halved_whoever_says_that_memory_has_ended(self, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The last stands for a CUDA graph: ending its capture fails too, with words of its own."""
+
+        def run_jobs(batch: Sequence[Job], inputs: Sequence[Inputs], **_: object) -> list[object]:
+            if len(batch) == 1:
+                return [make_result(batch[0])]
+            try:
+                raise torch.OutOfMemoryError("too large")
+            except RuntimeError as error:
+                raise RuntimeError(words or "operation failed") from (None if words else error)
+
+        monkeypatch.setattr(run, "run_jobs", run_jobs)
+        jobs = [make_job(seed=seed) for seed in range(3)]
+        assert [result.job for result in worker._run(jobs, [Inputs(None, None)] * 3, threads=1)] == jobs
+
+    def test_is_not_halved_for_another_reason(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        sizes = []
+
+        def run_jobs(batch: Sequence[Job], inputs: Sequence[Inputs], **_: object) -> list[object]:
+            sizes.append(len(batch))
+            raise RuntimeError("of another kind")
+
+        monkeypatch.setattr(run, "run_jobs", run_jobs)
+        with pytest.raises(RuntimeError, match="of another kind"):
+            worker._run([make_job(), make_job(seed=1)], [Inputs(None, None)] * 2, threads=1)
+        assert sizes == [2]
+
     def test_a_job_that_does_not_fit_alone_is_an_error(self, monkeypatch: pytest.MonkeyPatch) -> None:
         def run_jobs(*_: object, **__: object) -> list[object]:
             raise torch.OutOfMemoryError("too large")
@@ -353,6 +409,39 @@ class TestWorkers:
         monkeypatch.setattr(run, "run_jobs", run_jobs)
         with pytest.raises(torch.OutOfMemoryError):
             worker._run([make_job(), make_job(seed=1)], [Inputs(None, None)] * 2, threads=1)
+
+
+class TestMemoryOfGPUs:
+    """Workers say what they have, and the driver makes batches of it."""
+
+    @pytest.mark.skipif(torch.cuda.is_available(), reason="says what holds on CPUs")
+    def test_a_worker_without_one_offers_none(self) -> None:
+        assert worker.gpu_memory() == {}
+
+    def test_is_that_of_the_worker_with_least_and_counts_no_stranger(self) -> None:
+        from distributed import Client, Scheduler, SpecCluster, Worker
+
+        here = machine()
+        ours, other = worker.resource(here), worker.resource(dataclasses.replace(here, device="another"))
+        spec = {
+            number: {"cls": Worker, "options": {"nthreads": 1, "resources": {name: 1, worker.GPU_MEMORY: memory}}}
+            for number, (name, memory) in enumerate([(ours, 8e9), (ours, 4e9), (other, 1e9)])
+        }
+        scheduler = {"cls": Scheduler, "options": {"host": "127.0.0.1", "dashboard": False}}
+        with SpecCluster(spec, scheduler) as made, Client(made) as client:
+            client.wait_for_workers(3, timeout=60)
+            workers = cluster.Workers(client, timeout=10)
+            assert len(workers.names) == 2
+            assert workers.gpu_memory() == 4e9
+
+    def test_local_workers_are_told_how_many_share_it(self) -> None:
+        def told(workers: int, *devices: str) -> list[tuple[str, ...]]:
+            return [tuple(cluster._gpu_of(number, workers, devices).values()) for number in range(workers)]
+
+        assert told(2) == [(), ()]
+        assert told(2, "0", "1") == [("0", "1"), ("1", "1")]
+        assert told(3, "0", "1") == [("0", "2"), ("1", "2"), ("0", "2")]
+        assert told(4, "2", "5") == [("2", "2"), ("5", "2"), ("2", "2"), ("5", "2")]
 
 
 class TestBatches:
@@ -363,12 +452,27 @@ class TestBatches:
         orders = [worker.Order(job, inputs(job, data), str(number)) for number, job in enumerate(jobs)]
 
         def keys(orders: list[worker.Order]) -> list[list[str]]:
-            return [[order.key for order in batch.orders] for batch in fanout.in_batches(orders, 2)]
+            return [[order.key for order in batch.orders] for batch in fanout.in_batches(orders, lambda *_: 2)]
 
         found = keys(orders)
         assert sorted(key for batch in found for key in batch) == sorted(order.key for order in orders)
-        assert [len(batch) for batch in found] == [2, 2, 1, 2, 2, 1]
+        assert [len(batch) for batch in found] == [2] * 5
+        assert found[2] == ["9", "0"]  # the last of the deep ones with the first of the others
         assert keys(orders) == found
+
+    def test_are_as_large_as_the_setting_says_or_as_the_gpu_has_room_for(self, data: Path) -> None:
+        here = machine()
+        gpu = dataclasses.replace(here, device="a GPU", processor="", precision="bfloat16")
+        job = make_job(size=384)
+        given = job, inputs(job, data).shape
+
+        def most(batch: int | None, on: Machine, memory: float) -> int:
+            return fanout.most_together(settings.Settings(batch=batch), on, memory)(*given)
+
+        assert most(None, dataclasses.replace(here, device="cpu"), 0.0) == 1
+        assert most(None, gpu, 16e9) == batches.room(*given, "bfloat16", 16e9) > 1
+        assert most(None, gpu, 0.0) == 1  # a worker that does not say what it has
+        assert most(5, gpu, 16e9) == most(5, here, 0.0) == 5
 
 
 class TestAddresses:

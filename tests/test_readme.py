@@ -28,7 +28,9 @@ PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md"
 TEXTS = {str(page.relative_to(ROOT)): page.read_text("utf-8") for page in PAGES}
 GENERATED = {"docs/benchmarks.md", "docs/parameters.md", "CHANGELOG.md"}
 MAKEFILE = (ROOT / "Makefile").read_text("utf-8")
-EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"].keys()
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+EXTRAS = PYPROJECT["project"]["optional-dependencies"].keys()
+PYTEST = PYPROJECT["tool"]["pytest"]["ini_options"]
 KEYS = yaml.safe_load(PARAMS.read_text("utf-8"))
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text("utf-8"))["stages"].keys()
 DEPLOYMENTS = yaml.safe_load((ROOT / "prefect.yaml").read_text("utf-8"))["deployments"]
@@ -86,6 +88,9 @@ def check_python(arguments: list[str]) -> None:
 
 
 def check_pytest(arguments: list[str]) -> None:
+    if arguments[0] == "-m":
+        assert arguments[1] in {marker.split(":")[0] for marker in PYTEST["markers"]}
+        arguments = arguments[2:]
     assert all((ROOT / argument).exists() for argument in arguments)
 
 
@@ -202,6 +207,7 @@ def test_there_are_commands_to_check() -> None:
         "dask worker --threads 1",
         "docker build --build-arg TORTCH=cpu .",
         "pip install '.[gpu]'",
+        "pytest -m tpu",
         "uv sync --extra gpu",
     ],
 )

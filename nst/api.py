@@ -46,7 +46,10 @@ STYLE_LAYERS: Layers = CLASSIC
 
 
 class Options(Settings):
-    """What all three have in common.  Defaults are those of params.yaml, but for the size."""
+    """What all three have in common.
+
+    Defaults are those of params.yaml, but for size and iterations: one picture can have more of both.
+    """
 
     task: ClassVar[Task]
 

@@ -104,7 +104,7 @@ def _measure(job: Job, given: Inputs) -> tuple[float, float]:
 
     clock = time.process_time if machine().device == "cpu" else time.perf_counter
     times: list[float] = []
-    short = dataclasses.replace(job, iterations=PROBE, frames=0, tolerance=0.0, timed=True)
+    short = dataclasses.replace(job, iterations=PROBE, ladder=0, frames=0, tolerance=0.0, timed=True)
     run_job(short, given, threads=1, on_iteration=lambda _state: times.append(clock()))
     measuring = clock() - times[-1]
     iteration = (times[-1] - times[0]) / (PROBE - 1)

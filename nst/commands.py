@@ -64,17 +64,17 @@ def _paint_one(
     began = time.perf_counter()
 
     def show(state: "State") -> None:
-        bar.set_postfix(loss=f"{state.loss:.4f}", refresh=False)
+        bar.total = max(bar.total or 0, bar.n - state.iteration + 1 + state.of)  # rungs of a ladder add some
+        if state.iteration % 10 == 1 or state.iteration == state.of:  # a GPU is waited for when the loss is read
+            bar.set_postfix(loss=f"{state.loss:.4f}", refresh=False)
         bar.update()
         if stop.signal is not None:
             bar.write("stopping: the picture is saved as it is; Ctrl-C again ends at once", file=sys.stderr)
 
     for note in () if quiet else painter.notes(order, options):
         bar.write(one_line(note), file=sys.stderr)
-    result = painter.paint(order, options, show, stop)
-    done = len(result.losses)
-    stopped = f"stopped after {done} of {options.iterations} iterations, " if stop.signal is not None else ""
-    said = f"{order.output}: {stopped}{_summary(result, time.perf_counter() - began)}"
+    result, stopped = painter.paint(order, options, show, stop)
+    said = f"{order.output}: {stopped}{', ' if stopped else ''}{_summary(result, time.perf_counter() - began)}"
     bar.write(one_line(said), file=sys.stdout)
     if moving:
         film.save((*result.frames, result.png), Path(moving))

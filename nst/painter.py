@@ -108,27 +108,33 @@ def notes(order: Order, options: api.Options) -> list[str]:
     ]
 
 
-def paint(order: Order, options: api.Options, show: "Callable[[State], None]", stop: "Stop") -> "Result":
+def paint(order: Order, options: api.Options, show: "Callable[[State], None]", stop: "Stop") -> "tuple[Result, str]":
     """Make a picture and save it, as far as it came where it was stopped.
 
     Args:
         show: called after each iteration.
 
+    Returns:
+        The result, and "stopped after 3 of 40 iterations" or "".
+
     Raises:
         NSTError: as `api.run` and `output.save` do.
     """
 
+    whole = options.iterations
+
     def watch(state: "State") -> bool:
+        nonlocal whole
+        whole = state.of  # rungs of a ladder add some
         stop.listen()
         show(state)
         return stop.signal is not None
 
     result = api.run(options, order.pictures, watch)
     done = len(result.losses)
-    stopped = stop.signal is not None and done < options.iterations
-    remark = f"  # stopped after {done} of {options.iterations} iterations" if stopped else ""
-    output.save(result.png, order.output, order.command + remark)
-    return result
+    stopped = f"stopped after {done} of {whole} iterations" if stop.signal is not None and done < whole else ""
+    output.save(result.png, order.output, order.command + (f"  # {stopped}" if stopped else ""))
+    return result, stopped
 
 
 class Stop:

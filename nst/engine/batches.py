@@ -6,7 +6,7 @@ Neither torch nor a GPU is needed here: the driver of a study decides it from wh
 from collections.abc import Callable, Hashable, Iterable
 from typing import TypeVar
 
-from nst.engine import images
+from nst.engine import images, ladder
 from nst.engine.jobs import Job
 from nst.engine.layers import LAYERS, multiplications
 
@@ -42,14 +42,15 @@ def deepest_layer(job: Job) -> str:
 
 def kind(job: Job, picture: bytes) -> Hashable:
     """What jobs of a batch have in common: the size, the network, the optimizer's settings, and whether luminance alone
-    is painted.  Layers, losses, weights and starts may differ: a picture leaves the pass behind its deepest layer.
+    is painted.  Layers, losses, weights and starts may differ: a batch goes as deep as the deepest of it.
 
     Args:
         picture: the PNG file that the job's result has the size of.
     """
     return (
         images.png_size(picture), job.pooling, job.weights, job.precision, job.parametrization, job.optimizer,
-        job.learning_rate, job.iterations, job.tolerance, job.stop_loss, job.timed, job.recoloured == "luminance",
+        job.learning_rate, job.iterations, job.ladder, job.tolerance, job.stop_loss, job.timed,
+        job.recoloured == "luminance",
     )  # fmt: skip
 
 
@@ -61,8 +62,9 @@ def cost(job: Job, picture: bytes) -> float:
     Args:
         picture: as for `kind`.
     """
-    width, height = images.png_size(picture)
-    return multiplications(deepest_layer(job)) * width * height * job.iterations
+    width, height = shape = images.png_size(picture)
+    passes = sum(rung.iterations * rung.scale**2 for rung in ladder.rungs(job, shape))
+    return multiplications(deepest_layer(job)) * width * height * passes
 
 
 def in_batches(

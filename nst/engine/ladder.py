@@ -18,7 +18,7 @@ from nst.engine.inputs import Inputs
 from nst.engine.jobs import Job
 
 STEP = 2**0.5
-ITERATIONS, LEARNING_RATE = 0.5, 0.5
+ITERATIONS, LEARNING_RATE = 0.3, 0.5
 """Of all rungs but the first, as shares of the job's."""
 
 
@@ -32,9 +32,9 @@ class Rung:
     learning_rate: float
 
 
-def rungs(job: Job, inputs: Inputs) -> list[Rung]:
-    """Of a job, from small to large."""
-    width, height = images.png_size(inputs.shape)
+def rungs(job: Job, shape: tuple[int, int]) -> list[Rung]:
+    """Of a job with a picture of that width and height, from small to large."""
+    width, height = shape
     over = max(width, height) / job.ladder if job.ladder else 1.0
     count = math.ceil(math.log(max(over, 1.0), STEP) - 1e-9)
     scales = [STEP**-number for number in range(count, -1, -1)]

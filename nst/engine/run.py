@@ -185,7 +185,7 @@ def _climb(
         aims, starts: of each job, from `recoloured` and `_starts`.
         iterations: of each rung, where it is not 0.
     """
-    first, rungs, device = jobs[0], ladder.rungs(jobs[0], aims[0]), starts[0].device
+    first, rungs, device = jobs[0], ladder.rungs(jobs[0], images.png_size(aims[0].shape)), starts[0].device
     total = sum(rung.iterations for rung in rungs)
     pictures = list(starts)
     outcomes: dict[int, Outcome] = {}
@@ -256,7 +256,7 @@ def _starts(jobs: Sequence[Job], inputs: Sequence[Inputs], device: torch.device)
     originals."""
     starts, seconds = [], []
     for job, whole in zip(jobs, inputs, strict=True):
-        given = ladder.scaled(whole, ladder.rungs(job, whole)[0].scale)
+        given = ladder.scaled(whole, ladder.rungs(job, images.png_size(whole.shape))[0].scale)
         content, style = (_tensor(png, device) if png else None for png in (given.content, given.style))
         began = time.perf_counter()
         starts.append(_start(job, content, style))

@@ -120,7 +120,7 @@ def _heed_ctrl_c() -> None:
 
 
 def make_checkout(path: Path, environment: Mapping[str, str] | None = None) -> Checkout:
-    """Copies what git would take, uncommitted files too, but parameters and pictures, which are those of tests/study.
+    """Copies what git would take, uncommitted files too, but parameters and pictures, which are those of study_support.
 
     What was computed is left out: reports and dvc.lock.
     """

@@ -32,7 +32,7 @@ EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"][
 KEYS = yaml.safe_load(PARAMS.read_text("utf-8"))
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text("utf-8"))["stages"].keys()
 DEPLOYMENTS = yaml.safe_load((ROOT / "prefect.yaml").read_text("utf-8"))["deployments"]
-BY_HAND = {".", "cp", "export", "$EDITOR", "pre-commit"}
+BY_HAND = {".", "cd", "cp", "export", "$EDITOR", "pre-commit"}
 """What nothing of ours defines."""
 
 

@@ -107,6 +107,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
         names = [f"--{name.replace('_', '-')}" for name in (*arguments.names, "output", "quiet", "help")]
         close = difflib.get_close_matches(unknown[0].split("=")[0], names, n=1)
         hint = f"; did you mean {close[0]}?" if close else ""
+        whole.prog += f" {arguments.task}"  # whose help has the options
         whole.error(f"unrecognized arguments: {shlex.join(unknown)}{hint}")
     return arguments
 

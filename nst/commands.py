@@ -145,9 +145,9 @@ def check(arguments: argparse.Namespace) -> int:
     """What the studies of a params.yaml take, when nothing is wrong with it."""
     plans = studies_check.plans(arguments.params, arguments.data, arguments.reports)
     workers = studies_check.cores()
+    estimates = studies_check.estimates(plans, workers)
     print(f"{arguments.params} and its pictures can be used.  About, on this machine:\n")
     print(f"{'study':16}{'jobs':>5}{'longest side':>14}{'time':>10}{'memory of a job':>17}")
-    estimates = studies_check.estimates(plans, workers)
     for each in estimates:
         if each.plan.waits:
             print(f"{each.plan.study:16}waits for the transfer study, whose layers it uses")

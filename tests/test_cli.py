@@ -102,7 +102,7 @@ class TestErrors:
             (["--content-layers=5-3"], "--content-layers: the range '5-3' runs backwards: write 3-5"),
             (["--style-layers", ","], "--style-layers: at least one layer is needed"),
             (["--learning-rate", "nan"], "--learning-rate: Input should be a finite number"),
-            (["--sise", "48"], "unrecognized arguments: --sise 48; did you mean --size?; see `nst --help`"),
+            (["--sise", "48"], "unrecognized arguments: --sise 48; did you mean --size?; see `nst transfer --help`"),
             (["--size"], "argument --size: expected one argument; see `nst transfer --help`"),
         ],
     )

@@ -44,7 +44,7 @@ class TestGram:
     @settings(max_examples=20, deadline=None)
     def test_is_symmetric_and_has_no_negative_eigenvalues(self, shape: tuple[int, ...], seed: int) -> None:
         gram = gram_matrix(activations(shape, seed) - 0.5)
-        assert torch.equal(gram, gram.mT)
+        torch.testing.assert_close(gram, gram.mT)  # no BLAS promises the bits
         assert torch.linalg.eigvalsh(gram).min() > -1e-12
 
     @given(SHAPES, SEEDS)

@@ -18,8 +18,10 @@ DEFAULTS = Path(__file__).parent / "defaults.yaml"
 """A copy of the repository's params.yaml."""
 AFTER_TRANSFER = ("parameters", "gallery")
 """Studies that use the layers which the transfer study recommends."""
-PICTURES = re.compile(r"^( +(contents|styles|content|style|pairs|favourites|pair): )([^#\n]*)", flags=re.MULTILINE)
-"""What names pictures in params.yaml."""
+PICTURES = re.compile(
+    r"^( +)(contents|styles|content|style|pairs|favourites|pair):[^#\n]*(#.*)(\n +- .*)*$", flags=re.MULTILINE
+)
+"""What names pictures in params.yaml: indentation, key and comment; a list may have a line for each item."""
 
 
 def make(folder: Path, contents: Sequence[Path], styles: Sequence[Path]) -> None:
@@ -99,7 +101,11 @@ def params_text(contents: Sequence[str], styles: Sequence[str]) -> str:
     }  # fmt: skip
 
     def filled(found: re.Match[str]) -> str:
-        return f"{found[1]}{_yaml(values[found[2]])}".ljust(40) + "   "  # where the comment begins
+        indentation, key, comment = found[1], found[2], found[3]
+        line, items = f"{indentation}{key}: {_yaml(values[key])}", ""
+        if len(line) >= 80:  # DVC would break it when it changes another line
+            line, items = f"{indentation}{key}:", "".join(f"\n{indentation}- {_yaml(each)}" for each in values[key])
+        return f"{line:40}   {comment}{items}"
 
     text = PICTURES.sub(filled, DEFAULTS.read_text("utf-8"))
     return text.replace("3×3 picture", f"{len(contents) + 1}×{len(styles) + 1} picture")
@@ -109,7 +115,7 @@ def _yaml(value: str | Sequence[object]) -> str:
     """On one line, in quotation marks where YAML would take a name for something else."""
     if not isinstance(value, str):
         return f"[{', '.join(_yaml(each) for each in value)}]"  # type: ignore[arg-type]
-    plain = re.fullmatch(r"\w[\w-]*", value) and yaml.safe_load(value) == value
+    plain = re.fullmatch(r"[\w .-]+", value) and yaml.safe_load(f"[{value}]") == [value]
     return value if plain else json.dumps(value, ensure_ascii=False)
 
 

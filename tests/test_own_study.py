@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from dvc.utils.serialize import modify_yaml
 from flows_support import TINY, Checkout, set_params
 from PIL import Image
 from study_support import DATA, PARAMS, ROOT, needs_defaults
@@ -76,6 +77,21 @@ class TestParams:
             ours, theirs = getattr(found, study).model_dump(), getattr(default, study).model_dump()
             changed = {name for name in ours if ours[name] != theirs[name]}
             assert changed <= {"contents", "styles", "content", "style", "pairs", "favourites", "finalists", "film"}
+
+    def test_dvc_changes_one_line_of_it_and_no_other(self, tmp_path: Path) -> None:
+        """`dvc exp run -S` writes the file anew."""
+        path = tmp_path / "params.yaml"
+        before = own_study.params_text([f"a photograph {number}" for number in range(9)], ["painting", "another"])
+        path.write_text(before, encoding="utf-8")
+        with modify_yaml(path) as values:
+            values["transfer"]["init"] = "content"
+        changed = [
+            line
+            for line, old in zip(path.read_text("utf-8").splitlines(), before.splitlines(), strict=True)
+            if line != old
+        ]
+        assert [line.split("#")[0].strip() for line in changed] == ["init: content"]
+        assert params.load(path).gallery.favourites[8] == ("a photograph 8", "painting")
 
     def test_comments_stand_where_they_stood(self) -> None:
         def columns(text: str) -> list[int]:

@@ -136,7 +136,7 @@ def make_checkout(path: Path, environment: Mapping[str, str] | None = None) -> C
             target = path / name
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, target)
-    shutil.copy(PARAMS, path)
+    shutil.copy(PARAMS, path / "params.yaml")
     shutil.copy(PICTURES, path / "data.dvc")
     checkout = Checkout(path, environment or {})
     checkout.run("git", "init", "-q")

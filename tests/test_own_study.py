@@ -160,6 +160,15 @@ def test_dvc_takes_the_folder_in_git_and_without(tmp_path: Path, photo: Path, pa
         assert "transfer:" in said and "deleted:" in said
 
 
+def test_finished_jobs_are_kept_in_the_folder(tmp_path: Path, photo: Path, painting: Path) -> None:
+    """Wherever the code is; a command that runs elsewhere keeps them in the checkout."""
+    assert init(tmp_path / "own", [photo], [painting]) == 0
+    code = "from flows.settings import load; print(load().cache)"
+    for folder, kept in ((tmp_path / "own", tmp_path / "own"), (tmp_path, ROOT)):
+        said = Checkout(folder, {"PYTHONPATH": str(ROOT), "NST_CACHE": ""}).run(sys.executable, "-c", code)
+        assert said == f"{kept}/.cache/jobs\n"
+
+
 @pytest.mark.cluster
 @pytest.mark.timeout(600)
 def test_the_first_run(tmp_path: Path) -> None:

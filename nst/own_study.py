@@ -1,6 +1,7 @@
 """`nst init`: a folder in which the studies run on a user's own pictures."""
 
 import json
+import os
 import re
 import shutil
 import textwrap
@@ -33,16 +34,19 @@ def make(folder: Path, contents: Sequence[Path], styles: Sequence[Path]) -> None
         styles: pictures that say how it is painted; one or more.
 
     Raises:
-        OutputError: the folder holds something.
+        OutputError: the folder holds something, or cannot be made.
         ImageError: a picture cannot be used.
         ParamsError: a picture has a name that params.yaml cannot hold.
     """
-    is_new = not folder.exists()
+    is_new = not os.path.lexists(folder)
     if not is_new and (not folder.is_dir() or any(folder.iterdir())):
         raise OutputError(f"{folder}: there is something already; name a new folder")
     for pictures in (contents, styles):
         _check(pictures)
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{folder}: no folder can be made there ({error.strerror}); give another place") from None
     try:
         for kind, pictures in (("content", contents), ("style", styles)):
             (folder / "data" / kind).mkdir(parents=True)

@@ -137,17 +137,28 @@ def test_pictures_that_cannot_be_studied_are_told_and_nothing_is_left(
     assert not Path("own").exists()
 
 
-@pytest.mark.parametrize("place", ["folder", "file", "link"])
+@pytest.mark.parametrize("place", ["folder", "file", "link", "dangling", "loop"])
 def test_nothing_is_overwritten(
     tmp_path: Path, photo: Path, painting: Path, capsys: pytest.CaptureFixture[str], place: str
 ) -> None:
     picture(tmp_path / "folder" / "there.png")
     (tmp_path / "file").write_text("mine")
-    (tmp_path / "link").symlink_to("folder")
+    for link, target in (("link", "folder"), ("dangling", "nowhere"), ("loop", "loop")):
+        (tmp_path / link).symlink_to(target)
     before = sorted(tmp_path.rglob("*"))
     assert init(tmp_path / place, [photo], [painting]) == 2
     assert capsys.readouterr().err == f"error: {tmp_path / place}: there is something already; name a new folder\n"
     assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize("place", ["/proc/own", "x" * 300, "my photo.png/own"])
+def test_a_folder_that_cannot_be_made(
+    tmp_path: Path, photo: Path, painting: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *,
+    place: str,
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    assert init(Path(place), [photo], [painting]) == 2
+    assert f"error: {place}: no folder can be made there (" in capsys.readouterr().err
 
 
 def test_dvc_takes_the_folder_in_git_and_without(tmp_path: Path, photo: Path, painting: Path) -> None:

@@ -18,17 +18,18 @@ from pydantic_settings import SettingsError as NotJSONError
 
 from nst.errors import NSTError
 
-ROOT = Path(__file__).resolve().parent.parent
-"""The checkout; paths that are not absolute are relative to it."""
+ROOT = Path.cwd() if Path("dvc.yaml").is_file() else Path(__file__).resolve().parent.parent
+"""The folder of the studies: the one that `nst init` made, where the command runs in it, else the checkout.
+Paths that are not absolute are relative to it."""
 
 _BETWEEN_PROCESSES = {"NST_OWNER", "NST_SUPERVISOR", "NST_ROOT", "NST_SHARERS"}
 """Variables that processes set for those they start."""
 
 
 def _home() -> Path:
-    """The checkout that keeps `.env`, finished jobs and Prefect's database.
+    """The folder that keeps `.env`, finished jobs and Prefect's database.
 
-    DVC tries experiments in copies of the checkout, below its .dvc/tmp, without the files that git ignores.
+    DVC tries experiments in copies of the studies' folder, below its .dvc/tmp, without the files that git ignores.
     """
     parts = ROOT.parts
     if ".dvc" in parts:

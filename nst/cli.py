@@ -107,6 +107,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
         names = [f"--{name.replace('_', '-')}" for name in (*arguments.names, "output", "quiet", "help")]
         close = difflib.get_close_matches(unknown[0].split("=")[0], names, n=1)
         hint = f"; did you mean {close[0]}?" if close else ""
+        whole.prog += f" {arguments.task}"  # whose help has the options
         whole.error(f"unrecognized arguments: {shlex.join(unknown)}{hint}")
     return arguments
 
@@ -150,6 +151,20 @@ def parser() -> argparse.ArgumentParser:
     for name, text in (("data", "the folder of pictures"), ("reports", "the folder of what studies found")):
         command.add_argument(f"--{name}", type=Path, default=Path(name), help=f"{text} (default: {name})")
     command.set_defaults(run=commands.check, names=["data", "reports"], spelled={})
+    command = subparsers.add_parser(
+        "init", help="make a folder in which the studies run on pictures of yours", allow_abbrev=False,
+        usage="nst init DIR --content photo.jpg … --style painting.jpg …",
+        description="Copies the pictures to DIR/data and writes DIR/params.yaml, which says what is studied, with a "
+        "comment on each line, and DIR/dvc.yaml.  Then, in DIR: `nst check` says what the studies take, `dvc repro` "
+        "runs them, and reports/index.html shows what they found.",
+    )  # fmt: skip
+    command.add_argument("folder", type=Path, metavar="DIR", help="a new folder, or an empty one")
+    for name, example, text in (
+        ("content", "photo.jpg", "the pictures that say what is seen, one or more"),
+        ("style", "painting.jpg", "the pictures that say how it is painted, one or more"),
+    ):
+        command.add_argument(f"--{name}", type=Path, nargs="+", required=True, metavar=example, help=text)
+    command.set_defaults(run=commands.init, names=["content", "style"], spelled={})
     return parser
 
 

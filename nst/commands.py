@@ -1,9 +1,10 @@
-"""What the `nst` command does: pictures, the command that made one, and what studies would take.
+"""What the `nst` command does: pictures, the command that made one, what studies would take, a folder for one's own.
 
 Each function does one of its commands and returns the exit code.
 """
 
 import argparse
+import shlex
 import sys
 import time
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from nst import api, film, output, painter
+from nst import api, film, output, own_study, painter
 from nst import check as studies_check
 from nst.engine import images, malloc
 from nst.errors import CapacityError, ImageError, OptionError, OutputError, one_line
@@ -144,9 +145,9 @@ def check(arguments: argparse.Namespace) -> int:
     """What the studies of a params.yaml take, when nothing is wrong with it."""
     plans = studies_check.plans(arguments.params, arguments.data, arguments.reports)
     workers = studies_check.cores()
+    estimates = studies_check.estimates(plans, workers)
     print(f"{arguments.params} and its pictures can be used.  About, on this machine:\n")
     print(f"{'study':16}{'jobs':>5}{'longest side':>14}{'time':>10}{'memory of a job':>17}")
-    estimates = studies_check.estimates(plans, workers)
     for each in estimates:
         if each.plan.waits:
             print(f"{each.plan.study:16}waits for the transfer study, whose layers it uses")
@@ -159,6 +160,15 @@ def check(arguments: argparse.Namespace) -> int:
         f"\nFor {workers} workers at this machine's present speed; start-up and figures are not counted, nor that jobs "
         "may be finished already."
     )
+    return 0
+
+
+def init(arguments: argparse.Namespace) -> int:
+    """A folder for studies of a user's own pictures."""
+    folder = arguments.folder
+    own_study.make(folder, arguments.content, arguments.style)
+    print(one_line(f"{folder}: made; its params.yaml says what is studied"))
+    print(f"next: cd {shlex.quote(one_line(str(folder)))} && nst check && dvc repro")
     return 0
 
 

@@ -241,7 +241,7 @@ def _check_layer_weights(name: str, weights: tuple[float, ...], layers: tuple[st
 class Reconstruction(Settings):
     """Content loss alone, from noise."""
 
-    contents: Distinct[Name] = Field(min_length=2)
+    contents: Distinct[Name] = Field(min_length=1)
     layers: Layers
     seeds: Distinct[Seed] = Field(min_length=2)
     min_ssim: float = Field(ge=0, le=1)
@@ -251,7 +251,7 @@ class Reconstruction(Settings):
 class Synthesis(Settings):
     """Style loss alone, from noise."""
 
-    styles: Distinct[Name] = Field(min_length=2)
+    styles: Distinct[Name] = Field(min_length=1)
     windows: Distinct[Layers] = Field(min_length=1)
     seeds: Distinct[Seed] = Field(min_length=2)
 
@@ -345,8 +345,8 @@ class Process(_Frozen):
 class Gallery(Settings):
     """Pictures to look at."""
 
-    contents: Distinct[Name] = Field(min_length=2)
-    styles: Distinct[Name] = Field(min_length=2)
+    contents: Distinct[Name] = Field(min_length=1)
+    styles: Distinct[Name] = Field(min_length=1)
     content_layer: LayerOrRecommended
     style_layers: LayersOrRecommended
     init: Init

@@ -1,4 +1,4 @@
-"""What many tests need.  The weights are the real ones, the pictures and parameters those of tests/study."""
+"""What many tests need.  The weights are the real ones, the pictures and parameters those of study_support."""
 
 from pathlib import Path
 

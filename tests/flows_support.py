@@ -120,7 +120,7 @@ def _heed_ctrl_c() -> None:
 
 
 def make_checkout(path: Path, environment: Mapping[str, str] | None = None) -> Checkout:
-    """Copies what git would take, uncommitted files too, but parameters and pictures, which are those of tests/study.
+    """Copies what git would take, uncommitted files too, but parameters and pictures, which are those of study_support.
 
     What was computed is left out: reports and dvc.lock.
     """
@@ -136,7 +136,7 @@ def make_checkout(path: Path, environment: Mapping[str, str] | None = None) -> C
             target = path / name
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, target)
-    shutil.copy(PARAMS, path)
+    shutil.copy(PARAMS, path / "params.yaml")
     shutil.copy(PICTURES, path / "data.dvc")
     checkout = Checkout(path, environment or {})
     checkout.run("git", "init", "-q")

@@ -10,10 +10,9 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
-STUDY = ROOT / "tests" / "study"
-PARAMS = STUDY / "params.yaml"
-"""A copy of the repository's."""
-PICTURES = STUDY / "pictures.yaml"
+PARAMS = ROOT / "nst" / "defaults.yaml"
+"""A copy of the repository's params.yaml, which `nst init` starts from."""
+PICTURES = ROOT / "tests" / "study" / "pictures.yaml"
 """A copy of data.dvc; by that name DVC would take it for one of its own."""
 
 
@@ -40,5 +39,5 @@ def _pictures() -> Path:
 DATA = _pictures()
 
 CHANGED = (ROOT / "params.yaml").read_bytes() != PARAMS.read_bytes()
-needs_defaults = pytest.mark.skipif(CHANGED, reason="params.yaml is another than tests/study/params.yaml")
+needs_defaults = pytest.mark.skipif(CHANGED, reason="params.yaml is another than nst/defaults.yaml")
 """For what must hold of the repository's own parameters."""

@@ -102,7 +102,7 @@ class TestErrors:
             (["--content-layers=5-3"], "--content-layers: the range '5-3' runs backwards: write 3-5"),
             (["--style-layers", ","], "--style-layers: at least one layer is needed"),
             (["--learning-rate", "nan"], "--learning-rate: Input should be a finite number"),
-            (["--sise", "48"], "unrecognized arguments: --sise 48; did you mean --size?; see `nst --help`"),
+            (["--sise", "48"], "unrecognized arguments: --sise 48; did you mean --size?; see `nst transfer --help`"),
             (["--size"], "argument --size: expected one argument; see `nst transfer --help`"),
         ],
     )
@@ -353,6 +353,25 @@ class TestBusyMachines:
         monkeypatch.setenv("OMP_WAIT_POLICY", "active")
         __main__._wait_passively_if_busy(float("inf"))
         assert os.environ["OMP_WAIT_POLICY"] == "active"
+
+    @pytest.mark.skipif(sys.platform != "linux", reason="torch's OpenMP is GNU's on Linux alone")
+    @pytest.mark.parametrize(("cores", "sleeps"), [(0.0, False), (float("inf"), True)])
+    def test_it_is_set_before_torch_is_loaded(self, cores: float, sleeps: bool) -> None:
+        """OpenMP says what it was loaded with."""
+        code = f"""if True:
+            import sys
+            from nst import __main__, cli
+            assert "torch" not in sys.modules
+            __main__._wait_passively_if_busy(float("{cores}"))
+            import torch"""
+        unset = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
+        environment = {name: value for name, value in os.environ.items() if name not in unset}
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True,
+            env={**environment, "PYTHONPATH": str(ROOT), "OMP_DISPLAY_ENV": "VERBOSE"},
+        )  # fmt: skip
+        spins = re.search(r"GOMP_SPINCOUNT = '(\d+)'", done.stderr)
+        assert spins and (int(spins[1]) == 0) == sleeps
 
 
 @pytest.mark.parametrize("task", ["transfer", "reconstruct", "synthesize"])

@@ -39,9 +39,9 @@ def test_the_script_makes_a_row_of_pictures(tmp_path: Path, data: Path) -> None:
 
 
 def test_the_notebook_reads_a_study_and_draws_it(tmp_path: Path) -> None:
-    look = "print(len(quality), len(axes.collections)); figure.savefig(r'{}')".format(tmp_path / "plot.png")
+    look = "print(len(grid), len(axes.collections)); figure.savefig(r'{}')".format(tmp_path / "plot.png")
     said = _run("-c", "\n".join([*CELLS, look]), cwd=EXAMPLES).split()
-    with (ROOT / "reports" / "transfer" / "quality.csv").open(encoding="utf-8", newline="") as file:
+    with (ROOT / "reports" / "transfer" / "tables" / "cells.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     layers = {row["content_layer"] for row in rows}
     assert [int(word) for word in said] == [len(rows), len(layers)]

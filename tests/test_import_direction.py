@@ -12,7 +12,8 @@ from engine_support import ROOT
 
 ORDER = (
     "nst.errors", "nst.engine", "nst.params", "nst.studies", "nst.report", "nst.api", "nst", "nst.output", "nst.film",
-    "nst.painter", "nst.check", "nst.commands", "nst.cli", "nst.parameters", "nst.__main__", "flows", "benchmarks",
+    "nst.painter", "nst.check", "nst.own_study", "nst.commands", "nst.cli", "nst.parameters", "nst.__main__", "flows",
+    "benchmarks",
 )  # fmt: skip
 """Each part imports those before it, and itself."""
 FRONT = {
@@ -22,6 +23,7 @@ FRONT = {
     "nst.film",
     "nst.painter",
     "nst.check",
+    "nst.own_study",
     "nst.commands",
     "nst.cli",
     "nst.parameters",
@@ -111,7 +113,7 @@ from pathlib import Path
 from nst import params, studies
 from nst.engine import batches, inputs, machine, results, weights
 from nst.studies import tables
-wanted = params.load(Path("tests/study/params.yaml"))
+wanted = params.load(Path("nst/defaults.yaml"))
 assert len(studies.load("transfer").jobs(wanted, {})) == 192
 print(sorted({"torch", "torchvision", "torchmetrics", "matplotlib", "pandas"} & set(sys.modules)))
 """

@@ -178,7 +178,7 @@ BAD_VALUES = [
     ("transfer.seed", 2**63, "less than"),
     ("transfer.content", "", "at least 1 character"),
     ("synthesis.windows", ["1-5", [1, 2, 3, 4, 5]], "given twice"),
-    ("synthesis.styles", ["great_wave"], "at least 2 items"),
+    ("synthesis.styles", [], "at least 1 item"),
     ("reconstruction.seeds", [0, 0], "0 is given twice"),
     ("reconstruction.seeds.1", [0, True], "valid integer"),
     ("reconstruction.contents", ["chelsea", "chelsea"], "'chelsea' is given twice"),

@@ -34,7 +34,7 @@ PYTEST = PYPROJECT["tool"]["pytest"]["ini_options"]
 KEYS = yaml.safe_load(PARAMS.read_text("utf-8"))
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text("utf-8"))["stages"].keys()
 DEPLOYMENTS = yaml.safe_load((ROOT / "prefect.yaml").read_text("utf-8"))["deployments"]
-BY_HAND = {".", "cp", "export", "$EDITOR", "pre-commit"}
+BY_HAND = {".", "cd", "cp", "export", "$EDITOR", "pre-commit"}
 """What nothing of ours defines."""
 
 

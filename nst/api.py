@@ -1,5 +1,6 @@
 """What `nst.transfer`, `nst.reconstruct`, `nst.synthesize` and the `nst` command share: their options, and one run."""
 
+import math
 import os
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -41,15 +42,14 @@ def _typed_layers(value: Any, info: ValidationInfo) -> tuple[str, ...]:
 
 
 Layers = Annotated[tuple[str, ...], BeforeValidator(_typed_layers)]
+PROBE = 192
+"""Longest side of the picture from which the time of a larger one is guessed, px."""
 CONTENT_LAYERS: Layers = ("conv4_2",)
 STYLE_LAYERS: Layers = CLASSIC
 
 
 class Options(Settings):
-    """What all three have in common.
-
-    Defaults are those of params.yaml, but for size and iterations: one picture can have more of both.
-    """
+    """What all three have in common.  Defaults are those of params.yaml, but for the size."""
 
     task: ClassVar[Task]
 
@@ -76,8 +76,8 @@ class ReconstructOptions(Options):
 
     task = "reconstruct"
 
-    iterations: int = Field(100, ge=1, le=100_000, description="steps of the optimiser")
-    learning_rate: float = Field(0.03, gt=0, le=10, description="of Adam at the start, from where it falls to 0")
+    iterations: int = Field(60, ge=1, le=100_000, description="steps of the optimiser")
+    learning_rate: float = Field(0.05, gt=0, le=10, description="of Adam at the start, from where it falls to 0")
     content_layers: Layers = Field(CONTENT_LAYERS, description="where the content is compared")
 
 
@@ -86,8 +86,8 @@ class SynthesizeOptions(Options):
 
     task = "synthesize"
 
-    iterations: int = Field(60, ge=1, le=100_000, description="steps of the optimiser")
-    learning_rate: float = Field(0.05, gt=0, le=10, description="of Adam at the start, from where it falls to 0")
+    iterations: int = Field(45, ge=1, le=100_000, description="steps of the optimiser")
+    learning_rate: float = Field(0.07, gt=0, le=10, description="of Adam at the start, from where it falls to 0")
     style_layers: Layers = Field(STYLE_LAYERS, description="where the style is compared")
 
 
@@ -119,15 +119,9 @@ def run(
         CapacityError: the job needs more memory than is free.
         WeightsError: the weights are missing or altered.
     """
-    from nst.engine.inputs import Inputs
     from nst.engine.run import run_job
 
-    job = _job(options, pictures)
-    inputs = Inputs(
-        content=_png(pictures["content"], "content", job.size) if job.content else None,
-        style=_png(pictures["style"], "style", job.style_size, job.style_scale) if job.style else None,
-    )
-    _check_memory(job, inputs)
+    job, inputs = _prepared(options, pictures)
     # PSNR and SSIM say something of a reconstruction alone, and their library takes two seconds to import.
     return run_job(
         job,
@@ -136,6 +130,53 @@ def run(
         on_iteration=on_iteration or (lambda _state: None),
         pixel_metrics=options.task == "reconstruct",
     )
+
+
+def forecast(options: Options, pictures: Mapping[str, Picture]) -> tuple[float, float]:
+    """About how many seconds and how many bytes of memory a picture will take, from a few iterations of a small one.
+
+    Raises:
+        NSTError: as `run` does.
+    """
+    import dataclasses
+    import time
+
+    from nst.engine import batches, images, memory
+    from nst.engine.ladder import scaled
+    from nst.engine.machine import machine, precision_of
+    from nst.engine.run import run_job
+
+    job, inputs = _prepared(options, pictures)
+    width, height = images.png_size(inputs.shape)
+    small = scaled(inputs, min(1.0, PROBE / max(width, height)))
+    short = dataclasses.replace(job, size=PROBE, iterations=3, ladder=0, frames=0, tolerance=0.0, stop_loss=0.0)
+    times: list[float] = []
+    for _ in range(2):  # the first finds the weights, and warms up
+        run_job(
+            short,
+            small,
+            threads=options.threads,
+            on_iteration=lambda _state: times.append(time.perf_counter()),
+            pixel_metrics=False,
+        )
+    measuring = (time.perf_counter() - times[-1]) * width * height / math.prod(images.png_size(small.shape))
+    rate = (times[-1] - times[-2]) * short.iterations / batches.cost(short, small.shape)
+    return rate * batches.cost(job, inputs.shape) + measuring, memory.estimate(
+        job, height, width, precision_of(job, machine())
+    )
+
+
+def _prepared(options: Options, pictures: Mapping[str, Picture]) -> "tuple[Job, Inputs]":
+    """The job and its pictures, when there is memory for it."""
+    from nst.engine.inputs import Inputs
+
+    job = _job(options, pictures)
+    inputs = Inputs(
+        content=_png(pictures["content"], "content", job.size) if job.content else None,
+        style=_png(pictures["style"], "style", job.style_size, job.style_scale) if job.style else None,
+    )
+    _check_memory(job, inputs)
+    return job, inputs
 
 
 def _job(options: Options, pictures: Mapping[str, Picture]) -> "Job":

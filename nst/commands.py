@@ -74,6 +74,8 @@ def _paint_one(
 
     for note in () if quiet else painter.notes(order, options):
         bar.write(one_line(note), file=sys.stderr)
+    if not quiet and (expected := painter.forecast(order, options)):
+        bar.write(expected, file=sys.stderr)
     result, stopped = painter.paint(order, options, show, stop)
     said = f"{order.output}: {stopped}{', ' if stopped else ''}{_summary(result, time.perf_counter() - began)}"
     bar.write(one_line(said), file=sys.stdout)

@@ -108,6 +108,23 @@ def notes(order: Order, options: api.Options) -> list[str]:
     ]
 
 
+def forecast(order: Order, options: api.Options) -> str:
+    """What a picture that has rungs of a ladder takes on this machine, found by painting its first one for a moment;
+    "" for others, which take less than a few minutes.
+
+    Raises:
+        NSTError: as `api.run` does.
+    """
+    if not options.ladder or options.size <= options.ladder:
+        return ""
+    seconds, memory = api.forecast(options, order.pictures)
+    return f"{options.size} px: about {memory / 1e9:.1f} GB of memory and {_duration(seconds)}"
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
+
+
 def paint(order: Order, options: api.Options, show: "Callable[[State], None]", stop: "Stop") -> "tuple[Result, str]":
     """Make a picture and save it, as far as it came where it was stopped.
 

@@ -36,10 +36,13 @@ def test_the_table(tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str
 
 
 def test_a_job_of_twice_the_iterations_takes_twice_as_long(tmp_path: Path, data: Path) -> None:
-    plans = check.plans(altered(tmp_path, size=48), DATA, tmp_path)
-    longer = check.plans(altered(tmp_path, size=48, iterations=80), DATA, tmp_path)
+    section = yaml.safe_load(PARAMS.read_text("utf-8"))["initialization"]
+    plans, longer = (
+        check.plans(altered(tmp_path, size=48, initialization={**section, "iterations": count}), DATA, tmp_path)
+        for count in (30, 60)
+    )
     costs = [sum(check._cost(*each) for each in found[3].jobs) for found in (plans, longer)]
-    assert plans[3].study == "initialization"  # which takes its iterations from the top
+    assert plans[3].study == "initialization"
     assert costs[1] == 2 * costs[0]
 
 

@@ -19,7 +19,7 @@ from nst.engine.layers import LAYERS
 from nst.params import STUDIES, Settings
 
 CONTENT, STYLE = str(DATA / "content" / "egeskov.jpg"), str(DATA / "style" / "great_wave.jpg")
-BASE: dict[str, Any] = {"size": 48, "iterations": 2, "threads": 1, "init": "noise", "content_layers": "conv2_1,conv2_2"}
+BASE: dict[str, Any] = {"size": 72, "iterations": 2, "threads": 1, "init": "noise", "content_layers": "conv2_1,conv2_2"}
 VALUES: dict[str, Any] = {
     "size": 64,
     "iterations": 3,
@@ -37,6 +37,7 @@ VALUES: dict[str, Any] = {
     "style_layer_weights": (1.0, 0.5, 0.25, 0.125, 0.0),
     "style_loss": "moments",
     "style_scale": 1.5,
+    "ladder": 60,
     "colour": "matched",
     "weights": "nowhere.pth",
 }

@@ -60,11 +60,21 @@ def test_the_size_that_is_named_fits_and_the_next_does_not() -> None:
     with pytest.raises(CapacityError) as caught:
         memory.check(make_job(size=4096), 3072, 4096, "bfloat16", free)
     assert str(caught.value) == (
-        "a transfer at 4096 px needs about 24.9 GB of memory and 4.0 GB are free: a size of 1472 or less fits"
+        "a transfer at 4096 px needs about 15.2 GB of memory and 4.0 GB are free: a size of 1920 or less fits"
     )
-    memory.check(make_job(size=1472), 1104, 1472, "bfloat16", free)
-    with pytest.raises(CapacityError, match="a size of 1472"):
-        memory.check(make_job(size=1504), 1128, 1504, "bfloat16", free)
+    memory.check(make_job(size=1920), 1440, 1920, "bfloat16", free)
+    with pytest.raises(CapacityError, match="a size of 1920"):
+        memory.check(make_job(size=1952), 1464, 1952, "bfloat16", free)
+
+
+def test_2048_px_at_3_to_2_fit_into_4_gb_where_bfloat16_is_fast() -> None:
+    memory.check(make_job(size=2048), 1365, 2048, "bfloat16", 4e9)
+
+
+def test_a_larger_picture_never_needs_less() -> None:
+    for precision in ("bfloat16", "float32"):
+        needed = [memory.estimate(make_job(), side, side, precision) for side in range(64, 4096, 16)]
+        assert needed == sorted(needed)
 
 
 def test_where_no_size_fits_none_is_named() -> None:
@@ -83,7 +93,7 @@ def test_the_command_says_it_before_it_starts(
     assert code == 2
     said = capsys.readouterr().err
     assert said.startswith("error: a transfer at 2048 px needs about ")
-    assert said.endswith(" GB of memory and 1.0 GB are free: a size of 256 or less fits\n")
+    assert said.endswith(" GB of memory and 1.0 GB are free: a size of 288 or less fits\n")
     assert not (tmp_path / "out.png").exists()
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
+from dvc.utils.serialize import modify_yaml
 from study_support import PARAMS, needs_defaults
 
 from nst import params
@@ -73,7 +74,16 @@ class TestRepository:
 
     def test_each_line_has_a_comment(self) -> None:
         for line in TEXT.splitlines():
-            assert not line.strip() or "# " in line or line.rstrip().rstrip(":").isidentifier(), line
+            item = line.lstrip().startswith("- ")  # of a list that its key's line introduces
+            assert not line.strip() or "# " in line or item or line.rstrip().rstrip(":").isidentifier(), line
+
+    def test_dvc_can_change_it_and_keeps_the_rest(self, tmp_path: Path) -> None:
+        """`dvc exp run -S` writes the file anew; a list too long for its lines would be broken in the middle."""
+        (tmp_path / "params.yaml").write_text(TEXT, "utf-8")
+        with modify_yaml(str(tmp_path / "params.yaml")) as values:
+            values["size"] = 512
+        expected = TEXT.replace("size: 192 ", "size: 512 ", 1)
+        assert (tmp_path / "params.yaml").read_text("utf-8") == expected
 
     def test_each_section_is_introduced(self) -> None:
         lines = TEXT.splitlines()

@@ -206,3 +206,32 @@ def test_the_weights_are_frozen_and_left_alone(weights: VGGWeights, photo: Tenso
         assert not convolution.weight.requires_grad
         assert convolution.weight.grad is None
         assert torch.equal(convolution.weight, weight)
+
+
+@pytest.mark.parametrize("pooling", ["max", "average"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_computing_activations_again_gives_the_same_gradient(
+    weights: VGGWeights, photo: Tensor, monkeypatch: pytest.MonkeyPatch, dtype: torch.dtype, pooling: Pooling
+) -> None:
+    """As for large pictures; to the bit, so that a size just above is no other algorithm."""
+    if not onednn.available(dtype):
+        pytest.skip("there are no fused kernels here")
+    network = Encoder(weights, dtype=dtype, pooling=pooling)
+    kept = gradient(network, photo, layers=TAPS)
+    calls: list[int] = []
+    convolve = onednn.FusedVGG.convolve
+    monkeypatch.setattr(onednn.FusedVGG, "convolve", lambda *a: calls.append(a[1]) or convolve(*a))
+    monkeypatch.setattr(onednn, "LARGE", 1)
+    assert torch.equal(gradient(network, photo, layers=TAPS), kept)
+    # What is tapped is kept: conv1_1, conv2_2, conv3_1, conv4_2 and conv5_1.
+    assert len(calls) == 13 + 13 - 5
+
+
+def test_streamed_activations_are_the_same_without_a_gradient(weights: VGGWeights, photo: Tensor) -> None:
+    network = Encoder(weights)
+    at_once = network(photo, TAPS)
+    for name, activations in network.stream(photo.clone().requires_grad_(), TAPS):
+        assert torch.is_grad_enabled()
+        assert not activations.requires_grad
+        assert torch.equal(activations, at_once.pop(name))
+    assert not at_once

@@ -23,6 +23,8 @@ LEARNING_RATE = 0.1
 """Of Adam at the start, by default: about what a pixel moves in the first step."""
 LADDER = 512
 """Longest side of the first rung, px, by default."""
+LARGE = 1_500_000
+"""Pixels from which a CPU computes activations again for the gradient, as keeping them takes gigabytes."""
 LBFGS_HISTORY = 20
 """Steps that L-BFGS estimates the curvature from."""
 

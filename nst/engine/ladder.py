@@ -18,7 +18,7 @@ from nst.engine.inputs import Inputs
 from nst.engine.jobs import Job
 
 STEP = 2**0.5
-ITERATIONS, LEARNING_RATE = 0.3, 0.5
+ITERATIONS, LEARNING_RATE = 0.4, 0.5
 """Of all rungs but the first, as shares of the job's."""
 
 

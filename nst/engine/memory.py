@@ -4,16 +4,18 @@ import math
 
 import psutil
 
-from nst.engine.jobs import LBFGS_HISTORY, Job
+from nst.engine.jobs import LARGE, LBFGS_HISTORY, Job
 from nst.errors import CapacityError
 
-# Fitted to the peaks of processes of 64 to 1024 px (Linux, glibc, torch 2.14): within 10 %.
+# Fitted to the peaks of processes of 64 to 2048 px (Linux, glibc, torch 2.14): within 12 %.
 _BASE = {"bfloat16": 0.75e9, "float32": 0.85e9}
 """Bytes of torch and of the networks."""
-_STEP = {"bfloat16": 1650, "float32": 2850}
+_STEP = {"bfloat16": 1450, "float32": 2500}
 """Bytes for each pixel, whatever the layers: the first two are the largest."""
-_METRICS = 0.78e9, 1920
-"""The same while the picture is measured, in float32."""
+_LARGE_STEP = {"bfloat16": 1150, "float32": 2000}
+"""The same where activations are computed again, see `nst.engine.onednn`."""
+_METRICS = 0.92e9, 1050
+"""The same while the picture is measured, in float32, a layer at a time."""
 _ADAIN = 0.05e9
 """Bytes of the networks that make an AdaIN start."""
 _SORTING = 1600
@@ -31,10 +33,12 @@ def estimate(job: Job, height: int, width: int, precision: str) -> float:
     """
     pixels = height * width
     style_pixels = job.style_size**2 if job.style_size > job.size else 0  # at most; smaller ones take less than a step
-    each = _STEP[precision] + (_HISTORY if job.optimizer == "lbfgs" else 0)
+    step = max(_STEP[precision] * min(pixels, LARGE), _LARGE_STEP[precision] * pixels)
+    if job.optimizer == "lbfgs":
+        step += _HISTORY * pixels
     if job.style and job.style_loss == "sliced_wasserstein":
-        each += _SORTING
-    most = max(_BASE[precision] + each * pixels, _METRICS[0] + _METRICS[1] * max(pixels, style_pixels))
+        step += _SORTING * pixels
+    most = max(_BASE[precision] + step, _METRICS[0] + _METRICS[1] * max(pixels, style_pixels))
     return most + (_ADAIN if job.init == "adain" else 0)
 
 

@@ -17,6 +17,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from nst.engine.jobs import LARGE
+
 
 class FusedVGG:
     """Zero-padded 3×3 convolutions with ReLU and 2×2 poolings, forward and backward.
@@ -129,10 +131,6 @@ def _block(
             activations.untyped_storage().resize_(0)  # the gradient needs their shape and strides, no values
         layers.append(_Layer(None if layer in taps else activations, pooled, indices))
     return x, layers
-
-
-LARGE = 1.5e6
-"""Pixels of a batch from which activations are computed again for the gradient, as keeping them takes gigabytes."""
 
 
 class _Differentiable(torch.autograd.Function):

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from nst.engine import adain, batches, images, init, ladder, metrics, recolour, targets, weights
+from nst.engine import adain, batches, images, init, ladder, malloc, metrics, recolour, targets, weights
 from nst.engine.inputs import Inputs
 from nst.engine.jobs import Job
 from nst.engine.layers import LAYERS
@@ -223,6 +223,8 @@ def _climb(
         for number, outcome in zip(going, found, strict=True):
             outcomes[number] = outcomes[number].then(outcome) if number in outcomes else outcome
             pictures[number] = outcome.picture
+        if rung is not rungs[-1]:
+            malloc.trim()  # its blocks fit no other rung
     return _Climbed([outcomes[number] for number in range(len(jobs))], objective, encoder)
 
 

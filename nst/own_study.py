@@ -154,6 +154,7 @@ def pipeline_text() -> str:
         f"    deps:{reports}\n"
         "    outs:\n"
         "      - reports/index.html\n"
+        "      - reports/jobs.html\n"
         "      - reports/README.md: *git\n"
         "      - reports/verdicts.json: *git\n"
     )

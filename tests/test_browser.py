@@ -9,6 +9,7 @@ import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -88,6 +89,7 @@ def expect_shown(page: Page, job: str, reports: Path) -> None:
     expect(numbers.nth(1)).to_contain_text(number(float(row["style_distance"])))
     expect(numbers.nth(4)).to_have_text(number(float(row["ssim"])))
     expect(view.locator('[data-part="full"]')).to_have_attribute("href", f"transfer/{row['image']}")
+    expect(view.locator('[data-part="title"]')).to_have_attribute("href", f"jobs.html#{quote(f'transfer/{job}')}")
     small = page.locator(f'.matrix [data-key="{job}"] img').get_attribute("src") or ""
     expect(view.locator(".large img")).to_have_attribute("src", small)
     for plot in PLOTS:

@@ -74,6 +74,15 @@ def _outputs() -> Iterator[str]:
             yield output if isinstance(output, str) else next(iter(output))
 
 
+def test_what_git_keeps_of_the_reports_is_made_by_the_pipeline() -> None:
+    """A table that an earlier version wrote, and none writes now, would be read as if it were new."""
+    listed = subprocess.run(["git", "ls-files", "reports"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    places = tuple(_outputs())
+    assert [
+        file for file in listed.splitlines() if not file.startswith(places) and Path(file).name != ".gitignore"
+    ] == []
+
+
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
     """A checkout in which every output is there, as after a run, and known to DVC."""

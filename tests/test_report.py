@@ -5,7 +5,7 @@ import re
 import shutil
 from html.parser import HTMLParser
 from pathlib import Path
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 import pandas as pd
 import pytest
@@ -22,7 +22,7 @@ from nst.report import numbers, run, tables
 from nst.report.choices import choices
 from nst.report.page import _clearly_lowest
 from nst.report.provenance import checksums
-from nst.report.run import ReportError, read_table
+from nst.report.run import JOBS, ReportError, read_table
 from nst.report.texts import DEFINITIONS, label
 from nst.studies.intervals import Interval
 
@@ -92,13 +92,16 @@ def test_the_page_loads_nothing(tiny: tuple[Params, Path]) -> None:
 def test_every_link_of_both_pages_leads_somewhere(tiny: tuple[Params, Path]) -> None:
     _, reports = tiny
     made = page(reports)
-    names = set(made.values("id"))
+    names, of_jobs = set(made.values("id")), Page((reports / JOBS).read_text("utf-8")).values("id")
     assert len(names) == len(made.values("id"))
+    assert len(set(of_jobs)) == len(of_jobs)
     for target in made.values("href"):
         if target.startswith("#"):
             assert target[1:] in names
         elif not target.startswith("data:"):
-            assert (reports / unquote(target)).exists(), target
+            path, _, place = target.partition("#")
+            assert (reports / unquote(path)).exists(), target
+            assert not place or unquote(place) in of_jobs, target
     readme = (reports / report.README).read_text("utf-8")
     targets = re.findall(r"\]\(([^)]+)\)", readme)
     assert len(targets) > 20
@@ -123,6 +126,20 @@ def test_every_study_leads_to_its_tables_and_pictures(tiny: tuple[Params, Path])
         assert f"]({study}/tables/quality.csv)" in readme
         runs = len(read_table(reports / study / "tables" / "quality.csv"))
         assert f"All {runs} runs" in readme
+
+
+def test_every_picture_stands_beside_its_job(tiny: tuple[Params, Path]) -> None:
+    _, reports = tiny
+    made = Page((reports / JOBS).read_text("utf-8"))
+    for study in params.STUDIES:
+        table = read_table(reports / study / "tables" / "quality.csv")
+        assert {f"{study}/{job}" for job in table["job"]} <= set(made.values("id"))
+        for image in table["image"]:
+            assert quote(f"{study}/{image}") in made.values("src")
+    row = read_table(reports / "transfer" / "tables" / "quality.csv").iloc[0]
+    assert row["job"] in made.text
+    assert numbers.number(row["style_distance"], 4) in made.text
+    assert [source for source in made.values("src") if not (reports / unquote(source)).is_file()] == []
 
 
 def test_every_varied_parameter_is_shown_on_both_pages(tiny: tuple[Params, Path]) -> None:

@@ -1,4 +1,5 @@
-"""The pages that people read: reports/index.html, one file that opens offline, and reports/README.md for a code host.
+"""The pages that people read: reports/index.html, one file that opens offline; jobs.html, which has every picture; and
+README.md for a code host.
 
 Beside them verdicts.json has what the run chose and found, for `make compare`.  All are drawn from what the studies
 wrote; the same results give the same bytes.
@@ -10,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from nst.params import Params
-from nst.report import tables
+from nst.report import jobs, tables
 from nst.report.choices import Choice, choices
 from nst.report.claims import Claim, claims
 from nst.report.page import page
 from nst.report.provenance import Commit, provenance
-from nst.report.run import Run, existing, read
+from nst.report.run import JOBS, Run, existing, read
 from nst.report.templating import render
 from nst.report.texts import DEFINITIONS, SECTIONS
 from nst.studies import figures
@@ -27,7 +28,7 @@ VERDICTS = "verdicts.json"
 
 
 def write(params: Params, reports: Path, data: Path, commit: Commit | None = None) -> None:
-    """Write index.html and README.md into `reports`.
+    """Write index.html, jobs.html and README.md into `reports`.
 
     Args:
         params: what was studied.
@@ -66,6 +67,7 @@ def write(params: Params, reports: Path, data: Path, commit: Commit | None = Non
     html = page(params, run, data, shared)
     text = _readme(run, shared)
     (reports / PAGE).write_text(html, "utf-8")
+    (reports / JOBS).write_text(jobs.page(run), "utf-8")
     (reports / VERDICTS).write_text(verdicts(shared["choices"], shared["claims"]), "utf-8")
     (reports / README).write_text(text, "utf-8")
 

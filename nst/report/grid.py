@@ -42,6 +42,8 @@ class Cell:
     alt: str
     href: str
     """The full picture."""
+    page: str
+    """What its job was and what it took."""
     numbers: tuple[str, ...]
     """Those of `VIEWED`, in their order."""
     tiles: Mapping[str, Tile]
@@ -89,6 +91,7 @@ def _cells(run: Run) -> dict[tuple[str, str], Cell]:
             picture,
             f"{row['content']} as {row['style']}: content from {layer}, style from layers {window}",
             row["href"],
+            row["page"],
             tuple(_viewed(row, name, len(runs)) for name in VIEWED),
             {name: _tile(row[name], *ends[name]) for name in MAPPED},
             cell_name(layer, window) in study.metrics["front"],

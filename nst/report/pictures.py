@@ -49,6 +49,8 @@ class Shown:
     """Name and value, to stand under it."""
     href: str | None = None
     """The full picture, relative to the folder of reports."""
+    page: str | None = None
+    """What its job was and what it took, likewise."""
     key: str = ""
     """What links it to other places that show the same run; "" if none does."""
     marked: bool = False
@@ -101,7 +103,7 @@ def shown(
 ) -> Shown:
     """A job's picture with these of its numbers; `picture` instead of its own."""
     numbers = tuple((label(name).title, number(row[name])) for name in metrics)
-    return Shown(picture or result(run, row["href"]), alt, title, numbers, row["href"], key, marked)
+    return Shown(picture or result(run, row["href"]), alt, title, numbers, row["href"], row["page"], key, marked)
 
 
 def original(data: Path, kind: Literal["content", "style"], name: str, title: str = "") -> Shown:

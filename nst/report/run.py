@@ -15,6 +15,8 @@ from nst.studies.tables import FOLDER, TABLES
 
 Frame = pd.DataFrame
 
+JOBS = "jobs.html"
+"""The page of all jobs."""
 TEXT = (
     "job", "content", "style", "content_layer", "style_layers", "init", "optimizer", "image", "device", "precision",
     "original", "layers", "value", "pair", "finalist", "quantity", "when",
@@ -45,8 +47,8 @@ class Study:
     name: str
     metrics: Mapping[str, Any]
     runs: Frame
-    """quality.csv beside timing.csv, a row a job.  Also: "href", where the picture lies in the folder of reports; and
-    "pair", its content and style."""
+    """quality.csv beside timing.csv, a row a job.  Also: "href", where the picture lies in the folder of reports;
+    "page", its place on jobs.html; and "pair", its content and style."""
     noises: Frame
     """noises.csv, if there is one: how alike what was made from two noises is."""
 
@@ -115,6 +117,7 @@ def _study(folder: Path, name: str) -> Study:
         raise _unfit(folder, "quality.csv and timing.csv have not the same jobs")
     runs = runs.set_index("job").loc[quality["job"]].reset_index()
     runs["href"] = f"{name}/" + runs["image"]
+    runs["page"] = f"{JOBS}#{name}/" + runs["job"]
     runs["pair"] = [pair_name(*both) for both in zip(runs["content"], runs["style"], strict=True)]
     noises = folder / FOLDER / "noises.csv"
     return Study(name, metrics, runs, read_table(noises) if noises.is_file() else Frame())

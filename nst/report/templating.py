@@ -24,6 +24,7 @@ def render(template: str, values: Mapping[str, Any]) -> str:
     environment.filters.update(
         capital=lambda text: text[:1].upper() + text[1:],
         href=quote,  # pictures may have any name
+        anchor=lambda link: "#".join(map(quote, link.split("#", maxsplit=1))),
         interval=interval,
         markdown_cell=lambda text: text.replace("|", "\\|"),
         prose=prose,

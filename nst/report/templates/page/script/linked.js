@@ -28,6 +28,7 @@ for (const root of document.querySelectorAll("[data-linked]")) {
     Object.assign(large, { src: small.src, alt: small.alt });
     part("full").setAttribute("href", cell.getAttribute("href"));
     part("title").textContent = cell.dataset.title;
+    part("title").setAttribute("href", cell.dataset.page);
     part("best").hidden = !("best" in cell.dataset);
     part("front").hidden = !("front" in cell.dataset);
     cell.dataset.numbers.split("|").forEach((text, index) => { numbers[index].textContent = text; });

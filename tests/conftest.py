@@ -1,5 +1,6 @@
 """What many tests need.  The weights are the real ones, the pictures and parameters those of study_support."""
 
+import signal
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,10 @@ from nst.engine.weights import VGGWeights, vgg19
 from nst.params import Params
 
 ROOT = Path(__file__).resolve().parent.parent
+
+# A script's background job ignores Ctrl-C, and so would all it starts.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)

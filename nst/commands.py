@@ -43,6 +43,8 @@ def paint(arguments: argparse.Namespace) -> int:
     with painter.stoppable() as stop, _progress(len(wanted), options, quiet=arguments.quiet) as bar:
         for order in wanted:
             try:
+                if order is wanted[0] and not arguments.quiet and (expected := painter.forecast(order, options)):
+                    bar.write(expected, file=sys.stderr)
                 _paint_one(order, options, stop, bar, quiet=arguments.quiet, moving=moving)
             except (ImageError, CapacityError) as error:
                 if len(orders) == 1:
@@ -74,8 +76,6 @@ def _paint_one(
 
     for note in () if quiet else painter.notes(order, options):
         bar.write(one_line(note), file=sys.stderr)
-    if not quiet and (expected := painter.forecast(order, options)):
-        bar.write(expected, file=sys.stderr)
     result, stopped = painter.paint(order, options, show, stop)
     said = f"{order.output}: {stopped}{', ' if stopped else ''}{_summary(result, time.perf_counter() - began)}"
     bar.write(one_line(said), file=sys.stdout)

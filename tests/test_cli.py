@@ -290,6 +290,21 @@ class TestNotes:
         assert capsys.readouterr().err == ""
 
 
+class TestLargePictures:
+    """Those that are painted from coarse to fine."""
+
+    def test_say_what_they_take_before_they_start(
+        self, here: Path, data: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        large = ("--size", "64", "--ladder", "48", "--iterations", "3")
+        assert cli.main(["transfer", CONTENT, STYLE, "-o", "out.png", *large]) == 0
+        said = capsys.readouterr()
+        assert re.search(r"^64 px: about 0\.\d GB of memory and \d+ s$", said.err, re.MULTILINE)
+        assert said.out.startswith("out.png: ")
+        assert cli.main(["transfer", CONTENT, STYLE, "-o", "out.png", *large, "-q"]) == 0
+        assert "about" not in capsys.readouterr().err
+
+
 class TestStopping:
     """Ctrl-C and SIGTERM, by real signals."""
 

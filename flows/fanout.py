@@ -209,9 +209,10 @@ class FanOut:
             pure=False,
             resources={worker.resource(self._workers.machine): 1},
             workers=preferred or None,
-            allow_other_workers=bool(preferred),
+            # Others than those a batch failed on, and no other: an idle one would take it from them.
+            allow_other_workers=bool(preferred) and not batch.failed_on,
         )
-        results = self._result(future)
+        results = self._result(future, preferred if batch.failed_on else ())
         if isinstance(results, worker.Failed):
             batch.failed_on.add(results.worker)
             raise BatchFailedError(results)
@@ -225,10 +226,17 @@ class FanOut:
             return self._workers.names[:1]
         return [name for name in self._workers.names if name not in batch.failed_on] if batch.failed_on else []
 
-    def _result(self, future: Future) -> "list[Result] | worker.Failed":
-        """What the batch returned.  No wait is without a limit: a worker may die when it is done, with the result."""
+    def _result(self, future: Future, only: Sequence[str]) -> "list[Result] | worker.Failed":
+        """What the batch returned.  No wait is without a limit: a worker may die when it is done, with the result.
+
+        Args:
+            only: the workers that may run it; () for all.
+        """
         with suppress(CancelledError):
             while not self._stopped.is_set():
+                if only and not set(only) & set(self._workers.names):
+                    future.cancel()
+                    return worker.Failed("the workers that could try it again have gone", "", may_pass=True)
                 with suppress(TimeoutError):  # if it cannot be fetched, it is computed again
                     wait(future, timeout=1.0)
                     return future.result(timeout=60.0)  # type: ignore[no-any-return]

@@ -44,6 +44,8 @@ def _typed_layers(value: Any, info: ValidationInfo) -> tuple[str, ...]:
 Layers = Annotated[tuple[str, ...], BeforeValidator(_typed_layers)]
 PROBE = 192
 """Longest side of the picture from which the time of a larger one is guessed, px."""
+PROBED = 4
+"""Iterations of a job that is timed."""
 CONTENT_LAYERS: Layers = ("conv4_2",)
 STYLE_LAYERS: Layers = CLASSIC
 
@@ -138,32 +140,48 @@ def forecast(options: Options, pictures: Mapping[str, Picture]) -> tuple[float, 
     Raises:
         NSTError: as `run` does.
     """
-    import dataclasses
     import time
 
     from nst.engine import batches, images, memory
     from nst.engine.ladder import scaled
     from nst.engine.machine import machine, precision_of
-    from nst.engine.run import run_job
 
     job, inputs = _prepared(options, pictures)
     width, height = images.png_size(inputs.shape)
     small = scaled(inputs, min(1.0, PROBE / max(width, height)))
-    short = dataclasses.replace(job, size=PROBE, iterations=3, ladder=0, frames=0, tolerance=0.0, stop_loss=0.0)
+    rate, measuring = speed(job, small, threads=options.threads, clock=time.perf_counter, pixel_metrics=False)
+    seconds = rate * batches.cost(job, inputs.shape) + measuring * width * height
+    return seconds, memory.estimate(job, height, width, precision_of(job, machine()))
+
+
+def speed(
+    job: "Job", inputs: "Inputs", *, threads: int | None, clock: Callable[[], float], pixel_metrics: bool = True
+) -> tuple[float, float]:
+    """Seconds of an iteration for each unit of `nst.engine.batches.cost`, and of measuring for each pixel, from a few
+    iterations of a job like this one with these pictures.
+
+    Args:
+        threads, pixel_metrics: as for `nst.engine.run.run_jobs`.
+    """
+    import dataclasses
+
+    from nst.engine import batches, images
+    from nst.engine.run import run_job
+
+    short = dataclasses.replace(job, iterations=PROBED, ladder=0, frames=0, tolerance=0.0, stop_loss=0.0)
     times: list[float] = []
     for _ in range(2):  # the first finds the weights, and warms up
+        times.clear()
         run_job(
             short,
-            small,
-            threads=options.threads,
-            on_iteration=lambda _state: times.append(time.perf_counter()),
-            pixel_metrics=False,
+            inputs,
+            threads=threads,
+            on_iteration=lambda _state: times.append(clock()),
+            pixel_metrics=pixel_metrics,
         )
-    measuring = (time.perf_counter() - times[-1]) * width * height / math.prod(images.png_size(small.shape))
-    rate = (times[-1] - times[-2]) * short.iterations / batches.cost(short, small.shape)
-    return rate * batches.cost(job, inputs.shape) + measuring, memory.estimate(
-        job, height, width, precision_of(job, machine())
-    )
+    measuring = clock() - times[-1]
+    iteration = (times[-1] - times[0]) / (PROBED - 1)
+    return iteration * PROBED / batches.cost(short, inputs.shape), measuring / math.prod(images.png_size(inputs.shape))
 
 
 def _prepared(options: Options, pictures: Mapping[str, Picture]) -> "tuple[Job, Inputs]":

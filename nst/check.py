@@ -1,6 +1,5 @@
 """What the studies of a params.yaml take on this machine, before anything runs."""
 
-import dataclasses
 import os
 import time
 from collections.abc import Sequence
@@ -10,14 +9,12 @@ from pathlib import Path
 import psutil
 
 from nst import params, studies
+from nst.api import speed
 from nst.engine import batches, images, memory, weights
 from nst.engine.inputs import Inputs, inputs
 from nst.engine.jobs import Job
 from nst.engine.machine import machine, precision_of
 from nst.errors import ParamsError
-
-PROBE = 4
-"""Iterations of the job that is timed."""
 
 
 @dataclass(frozen=True)
@@ -100,15 +97,8 @@ def _measure(job: Job, given: Inputs) -> tuple[float, float]:
 
     On a CPU it is processor time that is read, of one thread, so that what else runs now does not count.
     """
-    from nst.engine.run import run_job
-
     clock = time.process_time if machine().device == "cpu" else time.perf_counter
-    times: list[float] = []
-    short = dataclasses.replace(job, iterations=PROBE, ladder=0, frames=0, tolerance=0.0, timed=True)
-    run_job(short, given, threads=1, on_iteration=lambda _state: times.append(clock()))
-    measuring = clock() - times[-1]
-    iteration = (times[-1] - times[0]) / (PROBE - 1)
-    return iteration * PROBE / _cost(short, given), measuring / _pixels(given)
+    return speed(job, given, threads=1, clock=clock)
 
 
 def cores() -> int:

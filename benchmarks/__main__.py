@@ -2,7 +2,6 @@
 
 import argparse
 import functools
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -11,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from benchmarks import batch, machine, memory, peer, precision, steps, study, table
+from benchmarks.command import chosen, commit
 from benchmarks.process import FailedError
 from benchmarks.table import Results, Section, Taken
 from flows.processes import Stopped, stop_on_sigterm
@@ -94,10 +94,7 @@ def parse(argv: Sequence[str] | None = None) -> Arguments:
 
 
 def _sections(text: str) -> tuple[str, ...]:
-    names = text.split(",")
-    if unknown := [name for name in names if name not in PARTS]:
-        raise argparse.ArgumentTypeError(f"no section {unknown[0]!r}; there are {', '.join(PARTS)}")
-    return tuple(name for name in PARTS if name in names)
+    return chosen(text, PARTS, "section")
 
 
 def run(arguments: Arguments) -> None:
@@ -122,10 +119,10 @@ def _measure(arguments: Arguments, results: Results) -> Results:
     _say(f"about {minutes:g} minutes: {', '.join(f'{name} {PARTS[name].minutes:g}' for name in arguments.only)}")
     if results.machine != machine.describe():
         results = Results(machine.describe(), {})  # times of two machines do not belong in one table
-    commit = _commit()
+    taken_at = commit()
     machine.wait_until_quiet()
     for name in arguments.only:
-        taken = watched(functools.partial(_section, name, arguments), commit)
+        taken = watched(functools.partial(_section, name, arguments), taken_at)
         both = {**results.sections, name: taken}
         results = Results(results.machine, {name: both[name] for name in PARTS if name in both})
         table.write(results, arguments.output)
@@ -164,11 +161,6 @@ def _section(name: str, arguments: Arguments) -> Section:
             return memory.measure(say)
         case _:
             return precision.measure(say)
-
-
-def _commit() -> str:
-    command = ["git", "describe", "--always", "--dirty", "--exclude=*"]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
 
 
 def _say(text: str) -> None:

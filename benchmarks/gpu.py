@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 import yaml
 
 from benchmarks import gpu_steps, machine, pairs, precision, study, table
+from benchmarks.command import chosen, commit
 from benchmarks.pairs import PAIRS
 from benchmarks.table import Cell, Results, Section, Spread, Taken, Target
 from flows.processes import Stopped, stop_on_sigterm
@@ -90,10 +91,7 @@ def parse(argv: Sequence[str] | None = None) -> Arguments:
 
 
 def _parts(text: str) -> tuple[str, ...]:
-    names = text.split(",")
-    if unknown := [name for name in names if name not in PARTS]:
-        raise argparse.ArgumentTypeError(f"no part {unknown[0]!r}; there are {', '.join(PARTS)}")
-    return tuple(name for name in PARTS if name in names)
+    return chosen(text, PARTS, "part")
 
 
 def _numbers(text: str) -> tuple[int, ...]:
@@ -191,9 +189,8 @@ def _driver() -> str:
 
 def _commit() -> str:
     """ "unknown" where there is no repository, as in a copy."""
-    command = ["git", "describe", "--always", "--dirty", "--exclude=*"]
     with suppress(OSError, subprocess.CalledProcessError):
-        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
+        return commit()
     return "unknown"
 
 

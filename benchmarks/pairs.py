@@ -54,6 +54,8 @@ class Distances:
 
     content: float
     style: float
+    sliced_wasserstein: float
+    """From the style; no program that is compared optimises it."""
 
 
 def transfer(
@@ -77,9 +79,10 @@ def judge(picture: Path, pair: Pair, size: int = SIZE) -> Distances:
     from nst.engine.weights import NORMALISED
 
     content, style = (original(path, size) for path in pair.paths)
-    found = metrics.distances(metrics.as_tensor(images.read(picture)), content, style, NORMALISED)
+    found = metrics.distances(metrics.as_tensor(images.read(picture)), content, [(style, 1.0)], NORMALISED)
     assert found.content is not None and found.style is not None, "both originals are there"
-    return Distances(found.content, found.style)
+    assert found.sliced_wasserstein is not None, "there is a style"
+    return Distances(found.content, found.style, found.sliced_wasserstein)
 
 
 def square(picture: "Image.Image", side: int) -> "Image.Image":

@@ -63,7 +63,7 @@ def small_job(data: Path) -> "tuple[Job, Inputs]":
     job = settings_of_jobs(size=32, iterations=1).job("reconstruct", content="egeskov", content_layers=("conv1_1",))
     picture = images.read(data / "content" / "egeskov.jpg")
     square = picture.crop((0, 0, min(picture.size), min(picture.size)))
-    return job, Inputs(content=images.to_png(images.fit(square, job.size, "egeskov")), style=None)
+    return job, Inputs(content=images.to_png(images.fit(square, job.size, "egeskov")))
 
 
 def row(ended: Sequence[float], began: float) -> str:

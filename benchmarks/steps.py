@@ -165,9 +165,8 @@ def _compare(size: int, threads: int, precision: "Precision", rounds: int, *, pl
 
     job, inputs = prepare(size, precision, iterations=(1 + rounds) * (1 + STEPS[precision]) + 1)
     device = run.torch_device()
-    content, style = (
-        metrics.as_tensor(from_png(png)).to(device) for png in (inputs.content, inputs.style) if png is not None
-    )
+    assert inputs.content, "a transfer has a content"
+    content, style = (metrics.as_tensor(from_png(png)).to(device) for png in (inputs.content, inputs.styles[0][0]))
     torch.set_num_threads(threads)
     others = _floors(job, content, precision)
     if plain_step:
@@ -198,7 +197,7 @@ def prepare(size: int, precision: "Precision", iterations: int) -> "tuple[Job, I
         style_layers=STYLE_LAYERS,
         init="content",
     )
-    return job, Inputs(content, style)
+    return job, Inputs(content, ((style, 1.0),))
 
 
 def _floors(job: "Job", content: "Tensor", precision: str) -> list[Contender]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 SHORT = {
-    "egeskov × great_wave: times faster than pastiche": "speed of `nst transfer` at 256 px, from start to file: "
+    "egeskov × great_wave: times faster than pastiche": "speed of `nst transfer` at 512 px, from start to file: "
     "{} that of [pastiche](https://pypi.org/project/pastiche/)",
     "256×256, 2 threads: step, of the bare network": "time of one step: {} that of the network alone, forward and back",
     "peak memory at 512 px": "memory for a picture at 512 px: {}",
@@ -107,7 +107,7 @@ def number(value: float) -> str:
 
 
 def markdown(results: Results) -> str:
-    """Every target, then every section's rows, folded."""
+    """Every target, then every section's rows."""
     parts = [
         f"Medians, with quartiles (or lowest and highest, of fewer than five), on {results.machine}.",
         targets(results),
@@ -117,8 +117,8 @@ def markdown(results: Results) -> str:
         taken_on = (
             f"{taken.date}, commit {taken.commit}, {taken.seconds / 60:.1f} min, others used {taken.others:.2f} cores"
         )
-        inside = [rows(section), *section.notes, f"Measured {taken_on}."]
-        parts.append("\n\n".join([f"<details><summary>{section.title}</summary>", *inside, "</details>"]))
+        notes = " ".join([*section.notes, f"Measured {taken_on}."])
+        parts.append("\n\n".join([f"## {section.title}", rows(section), notes]))
     return "\n\n".join(parts)
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from nst.errors import NSTError
 
 if TYPE_CHECKING:
-    from nst.api import Picture
+    from nst.api import Picture, Styles
     from nst.engine.optimize import State
     from nst.engine.results import Result
 
@@ -25,7 +25,7 @@ __all__ = ["NSTError", "reconstruct", "synthesize", "transfer"]
 
 def transfer(
     content: "Picture",
-    style: "Picture",
+    style: "Styles",
     *,
     on_iteration: "Callable[[State], bool | None] | None" = None,
     **options: Any,
@@ -36,7 +36,8 @@ def transfer(
     coefficients (the paper: L-BFGS, pixels), from the content picture (noise), with max pooling (average).
 
     Args:
-        content, style: each the path of a picture file, or a PIL image.
+        content, style: each the path of a picture file, or a PIL image.  Several styles: "a.jpg:2,b.jpg:1", or a list
+            of pictures with weights, [(image, 2), (other, 1)].
         on_iteration: called after each iteration, with `iteration` (1 for the first) and `loss` among what it is given;
             where it returns true, the picture ends there.
         options: fields of `nst.api.TransferOptions`, for example size=512 (longest side, px), iterations=40,
@@ -90,12 +91,13 @@ def reconstruct(
 
 
 def synthesize(
-    style: "Picture", *, on_iteration: "Callable[[State], bool | None] | None" = None, **options: Any
+    style: "Styles", *, on_iteration: "Callable[[State], bool | None] | None" = None, **options: Any
 ) -> "Result":
     """Make a texture, from noise, with the style of a picture (Gatys, Ecker & Bethge 2015).
 
     Args:
-        style: the path of a picture file, or a PIL image; the texture has its size.
+        style: the path of a picture file, or a PIL image, or several as in `transfer`; the texture has the first's
+            size.
         on_iteration: as in `transfer`.
         options: fields of `nst.api.SynthesizeOptions`, listed by `nst synthesize --help`.
 

@@ -2,13 +2,15 @@
 
 import math
 import os
-from collections.abc import Callable, Iterable, Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeAlias
 
 from pydantic import BeforeValidator, Field, ValidationInfo
 
 from nst import params
+from nst.engine import styles
 from nst.engine.jobs import Init, Task
 from nst.engine.layers import CLASSIC, parse_layers
 from nst.errors import ImageError, ParamsError
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
 
 Picture: TypeAlias = "str | os.PathLike[str] | Image.Image"
 """The path of a picture file, or a picture in memory."""
+Styles: TypeAlias = "Picture | Sequence[tuple[Picture, float]]"
+"""A picture, or several with weights; several paths may also be in one string: ``a.jpg:2,b.jpg:1``."""
 
 
 def _typed_layers(value: Any, info: ValidationInfo) -> tuple[str, ...]:
@@ -108,7 +112,7 @@ def options(task: Task, values: Mapping[str, Any]) -> Options:
 
 
 def run(
-    options: Options, pictures: Mapping[str, Picture], on_iteration: "Callable[[State], bool | None] | None" = None
+    options: Options, pictures: Mapping[str, Styles], on_iteration: "Callable[[State], bool | None] | None" = None
 ) -> "Result":
     """Make one picture.
 
@@ -134,7 +138,7 @@ def run(
     )
 
 
-def forecast(options: Options, pictures: Mapping[str, Picture]) -> tuple[float, float]:
+def forecast(options: Options, pictures: Mapping[str, Styles]) -> tuple[float, float]:
     """About how many seconds and how many bytes of memory a picture will take, from a few iterations of a small one.
 
     Raises:
@@ -184,20 +188,48 @@ def speed(
     return iteration * PROBED / batches.cost(short, inputs.shape), measuring / math.prod(images.png_size(inputs.shape))
 
 
-def _prepared(options: Options, pictures: Mapping[str, Picture]) -> "tuple[Job, Inputs]":
+def parts(picture: Styles) -> list[tuple[Any, float]]:
+    """The pictures that are given as one style or several, each with its share.
+
+    Raises:
+        ImageError: they cannot be told apart, or a weight cannot be used.
+    """
+    if isinstance(picture, str | os.PathLike):
+        if os.path.exists(picture):  # noqa: PTH110  (False for what is no name; a name may have a comma)
+            return [(picture, 1.0)]
+        found: Sequence[Any] = _said(styles.parse, os.fspath(picture))
+        return [(type(picture)(name), share) for name, share in found]  # type: ignore[call-arg]
+    if not isinstance(picture, list | tuple):
+        return [(picture, 1.0)]
+    if not picture or not all(isinstance(part, tuple | list) and len(part) == 2 for part in picture):
+        several = "or several as [(picture, weight), …]"
+        raise ImageError(f"style: give the path of a picture or a PIL image, not {picture!r:.60}; {several}")
+    shares = _said(styles.shares, [weight for _, weight in picture])
+    return [(part, share) for (part, _), share in zip(picture, shares, strict=True)]
+
+
+def _said(parse: Callable[[Any], Any], value: Any) -> Any:
+    try:
+        return parse(value)
+    except ValueError as error:
+        raise ImageError(f"style: {error}") from None
+
+
+def _prepared(options: Options, pictures: Mapping[str, Styles]) -> "tuple[Job, Inputs]":
     """The job and its pictures, when there is memory for it."""
     from nst.engine.inputs import Inputs
 
     job = _job(options, pictures)
+    found = parts(pictures["style"]) if job.style else []
     inputs = Inputs(
         content=_png(pictures["content"], "content", job.size) if job.content else None,
-        style=_png(pictures["style"], "style", job.style_size, job.style_scale) if job.style else None,
+        styles=tuple((_png(each, "style", job.style_size, job.style_scale), share) for each, share in found),
     )
     _check_memory(job, inputs)
     return job, inputs
 
 
-def _job(options: Options, pictures: Mapping[str, Picture]) -> "Job":
+def _job(options: Options, pictures: Mapping[str, Styles]) -> "Job":
     names = {kind: _name(picture, kind) for kind, picture in pictures.items()}
     own: dict[str, Any] = {
         name: getattr(options, name)
@@ -208,11 +240,22 @@ def _job(options: Options, pictures: Mapping[str, Picture]) -> "Job":
     return options.job(options.task, content=names.get("content"), style=names.get("style"), **own)
 
 
-def _name(picture: Picture, kind: str) -> str:
+def _name(picture: Styles, kind: str) -> str:
+    """What the job calls it: the name of the file, or of each."""
+    if kind == "content":
+        return _stem(picture, kind)
+    found = parts(picture)
+    names = [re.sub("[:,]", "-", _stem(each, kind)) for each, _ in found]
+    if len(names) == 1:
+        return names[0]
+    return ",".join(f"{name}:{share:.4g}" for name, (_, share) in zip(names, found, strict=True))
+
+
+def _stem(picture: Any, kind: str) -> str:
     return Path(picture).stem if isinstance(picture, str | os.PathLike) else kind
 
 
-def _png(picture: Picture, kind: str, size: int, scale: float = 1.0) -> bytes:
+def _png(picture: Any, kind: str, size: int, scale: float = 1.0) -> bytes:
     """The picture at a size, which is `scale` × the job's."""
     from PIL import Image
 

@@ -29,7 +29,7 @@ HELP: "dict[Task, str]" = {
 PICTURES: "dict[Task, dict[str, str]]" = {
     "transfer": {
         "content": "the picture that says what is seen; several are painted one after another",
-        "style": "the picture that says how it is painted",
+        "style": "the picture that says how it is painted; or several with weights: a.jpg:2,b.jpg:1",
     },
     "reconstruct": {"content": "the picture to reconstruct, or several"},
     "synthesize": {"style": "the picture whose texture to make, or several"},

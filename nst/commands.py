@@ -97,9 +97,11 @@ def _orders(arguments: argparse.Namespace, options: api.Options, place: str, mov
         if moving and len(orders) > 1:
             raise OutputError("several pictures have no film; give one picture")
         if moving:
-            film.check(Path(moving), options.size**2 * options.frames, [*first, *others, orders[0].output])
-    for path in others if len(orders) > 1 else ():
-        images.read(path)  # found bad now, it costs one line, not one for each picture
+            given = [path for _, path in orders[0].files]
+            film.check(Path(moving), options.size**2 * options.frames, [*given, orders[0].output])
+    for kind, path in orders[0].files if len(orders) > 1 and others else ():
+        if kind == "style":
+            images.read(path)  # found bad now, it costs one line, not one for each picture
     return orders
 
 

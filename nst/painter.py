@@ -1,5 +1,6 @@
 """What the `nst` command does with pictures: one or several, each saved where it belongs, until done or stopped."""
 
+import dataclasses
 import os
 import shlex
 import signal
@@ -24,10 +25,21 @@ class Order:
     """One picture to make."""
 
     pictures: Mapping[str, Path]
-    """What it is made from: "content", "style" or both."""
+    """What it is made from: "content", "style" or both; a style as it was typed may be several files with weights."""
     output: Path
     command: str
     """What makes this one picture, as a shell takes it."""
+
+    @property
+    def files(self) -> list[tuple[str, Path]]:
+        """What each file is, "content" or "style", and its path.
+
+        Raises:
+            ImageError: weights of styles cannot be used.
+        """
+        contents = [("content", path) for kind, path in self.pictures.items() if kind == "content"]
+        styles = [api.parts(path) for kind, path in self.pictures.items() if kind == "style"]
+        return [*contents, *(("style", Path(str(path))) for several in styles for path, _ in several)]
 
     @property
     def is_done(self) -> bool:
@@ -35,7 +47,7 @@ class Order:
         try:
             made = self.output.stat().st_mtime
             same = output.command_of(self.output) == self.command
-            return same and all(path.stat().st_mtime <= made for path in self.pictures.values())
+            return same and all(path.stat().st_mtime <= made for _, path in self.files)
         except (OSError, ValueError, ImageError):
             return False
 
@@ -57,10 +69,11 @@ def orders(
     folder = len(first) > 1 or place.endswith(os.sep) or (output.is_folder(Path(place)) and not looks_like_a_file)
     found = []
     for path in first:
-        names = [each.stem for each in (path, *others)]
-        target = Path(place) / f"{'_'.join(names)}.png" if folder else Path(place)
+        order = Order(dict(zip(kinds, (path, *others), strict=True)), Path(place), "")
+        names = "_".join(file.stem for _, file in order.files)
+        target = Path(place) / f"{names}.png" if folder else Path(place)
         command = ["nst", task, *map(str, (path, *others)), "-o", str(target), *typed]
-        found.append(Order(dict(zip(kinds, (path, *others), strict=True)), target, shlex.join(command)))
+        found.append(dataclasses.replace(order, output=target, command=shlex.join(command)))
     for number, order in enumerate(found):
         if any(order.output == other.output for other in found[:number]):
             raise OutputError(f"two pictures would be written to {order.output}; rename one, or run the command twice")
@@ -90,7 +103,7 @@ def check(order: Order, options: api.Options) -> None:
         OutputError: it cannot.
     """
     output.format_of(order.output)
-    output.check(order.output, 3 * options.size**2, order.pictures.values())
+    output.check(order.output, 3 * options.size**2, [path for _, path in order.files])
 
 
 def notes(order: Order, options: api.Options) -> list[str]:
@@ -103,7 +116,7 @@ def notes(order: Order, options: api.Options) -> list[str]:
     scaled = {"style": round(options.size * options.style_scale)} if options.task == "transfer" else {}
     return [
         f"{path}: {note}"
-        for kind, path in order.pictures.items()
+        for kind, path in order.files
         for note in images.notes(path, scaled.get(kind, options.size), size_is_chosen=chosen)
     ]
 

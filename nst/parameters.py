@@ -25,6 +25,8 @@ its like, and `style_weight:` in `params.yaml`, at the top for all studies or in
 - **Style strength** is `style_weight`, beside a `content_weight` of 1. Both losses are scaled so that 0 is a match and
   1 is what a blank picture would give, whatever the layers, the size and the style loss. Only their ratio matters.
   `moments` and `sliced_wasserstein` need about three times the weight of `gram` to be as strong.
+- **Several styles** for one picture are written with weights, `great_wave:2,cafe_terrace:1`, wherever a style is named:
+  in `params.yaml` by their names, for the `nst` command and Python by their paths. Python also takes a list of pairs.
 - **Layers** go by name (`conv4_2`), number (10 of 1 … 16), range (`1-5`) or `classic` (conv1_1, 2_1, 3_1, 4_1, 5_1): in
   Python and `params.yaml` as a list, on the command line with commas.
 - **Layer weights** are one for each layer, in the order of depth. Only their ratios matter.

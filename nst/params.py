@@ -19,6 +19,7 @@ from pydantic import (
     model_validator,
 )
 
+from nst.engine import styles
 from nst.engine.jobs import (
     LADDER,
     LEARNING_RATE,
@@ -65,7 +66,17 @@ def _name(value: str) -> str:
 
 Name = Annotated[str, Field(min_length=1, max_length=255), AfterValidator(_name)]
 """Of a picture in data/content or data/style."""
-Pair = tuple[Name, Name]
+
+
+def _style(value: str) -> str:
+    for name, _ in styles.parse(value):
+        _name(name)
+    return value
+
+
+Style = Annotated[Name, AfterValidator(_style)]
+"""A picture in data/style, or several with weights: ``great_wave:2,cafe_terrace:1``."""
+Pair = tuple[Name, Style]
 Seed = Annotated[int, Field(strict=True, ge=0, lt=2**63)]
 """Of torch's generators."""
 
@@ -251,7 +262,7 @@ class Reconstruction(Settings):
 class Synthesis(Settings):
     """Style loss alone, from noise."""
 
-    styles: Distinct[Name] = Field(min_length=1)
+    styles: Distinct[Style] = Field(min_length=1)
     windows: Distinct[Layers] = Field(min_length=1)
     seeds: Distinct[Seed] = Field(min_length=2)
 
@@ -271,7 +282,7 @@ class Transfer(Settings):
     """Both losses: every content layer with every style window, then the finalists."""
 
     content: Name
-    style: Name
+    style: Style
     init: Init
     seed: Seed
     content_layers: Layers
@@ -346,7 +357,7 @@ class Gallery(Settings):
     """Pictures to look at."""
 
     contents: Distinct[Name] = Field(min_length=1)
-    styles: Distinct[Name] = Field(min_length=1)
+    styles: Distinct[Style] = Field(min_length=1)
     content_layer: LayerOrRecommended
     style_layers: LayersOrRecommended
     init: Init

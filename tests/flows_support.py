@@ -220,7 +220,7 @@ def with_a_bad_picture(checkout: Checkout) -> AbstractContextManager[None]:
     """One job of the tiny transfer study gets half a picture, which no check of the input sees."""
     fault = """\
         if job.layers == "conv2_2 | 1-2":
-            given = type(given)(given.content[:99], given.style)
+            given = type(given)(given.content[:99], given.styles)
     """
     return planted(checkout, "flows/study.py", fault, before="        return Order(job, given")
 

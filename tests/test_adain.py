@@ -58,21 +58,21 @@ def test_is_the_published_network(weights: VGGWeights, network: AdaIN, height: i
         target_deviation, target_mean = torch.std_mean(g, (2, 3), keepdim=True)
         x = (f - mean) / (deviation**2 + 1e-5).sqrt() * (target_deviation**2 + 1e-5).sqrt() + target_mean
         expected = decoder(x)[..., :height, :width].clamp(0, 1)
-    assert relative_error(network(content, style), expected) < 1e-4
+    assert relative_error(network(content, [(style, 1.0)]), expected) < 1e-4
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_the_fused_kernels_give_what_the_plain_ones_do(dtype: torch.dtype) -> None:
     content, style = picture("content", "chelsea", 64), picture("style", "great_wave", 64)
-    fused, plain = (AdaIN(dtype, CPU, fused=choice)(content, style) for choice in (True, False))
+    fused, plain = (AdaIN(dtype, CPU, fused=choice)(content, [(style, 1.0)]) for choice in (True, False))
     assert relative_error(fused, plain) < (1e-5 if dtype == torch.float32 else 0.01)
 
 
 def test_bfloat16_gives_nearly_the_same_picture(network: AdaIN) -> None:
     content, style = picture("content", "chelsea", 96), picture("style", "great_wave", 96)
-    rough = AdaIN(torch.bfloat16, CPU)(content, style)
+    rough = AdaIN(torch.bfloat16, CPU)(content, [(style, 1.0)])
     assert rough.dtype == torch.float32
-    assert metrics.psnr(rough, network(content, style)) > 35
+    assert metrics.psnr(rough, network(content, [(style, 1.0)])) > 35
 
 
 class TestStatistics:
@@ -102,7 +102,7 @@ class TestPicture:
     @pytest.mark.parametrize(("height", "width"), [(32, 32), (37, 61), (64, 40)])
     def test_has_the_contents_shape_and_stays_in_gamut(self, network: AdaIN, height: int, width: int) -> None:
         content = noise("normal", height, width, 0)
-        found = network(content, picture("style", "great_wave"))
+        found = network(content, [(picture("style", "great_wave"), 1.0)])
         assert found.shape == content.shape
         assert found.min() >= 0
         assert found.max() <= 1
@@ -110,11 +110,11 @@ class TestPicture:
 
     def test_with_itself_gives_back_the_picture_roughly(self, network: AdaIN) -> None:
         content = picture("content", "chelsea", 192)
-        assert metrics.ssim(network(content, content), content) > 0.35
+        assert metrics.ssim(network(content, [(content, 1.0)]), content) > 0.35
 
     def test_is_nearer_to_the_style_than_the_content_is(self, network: AdaIN) -> None:
         content, style = picture("content", "chelsea", 96), picture("style", "great_wave", 96)
-        found = network(content, style)
+        found = network(content, [(style, 1.0)])
         before = metrics.style_distance(content, style, "normalised")
         assert metrics.style_distance(found, style, "normalised") < 0.6 * before
         assert metrics.content_distance(found, content, "normalised") < 1

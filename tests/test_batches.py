@@ -178,4 +178,4 @@ def test_the_size_is_that_of_the_result() -> None:
     given = inputs(job, DATA)
     assert png_size(given.shape) == png_size(run(job, given).png)
     alone = inputs(make_job("synthesize"), DATA)
-    assert alone.shape == alone.style
+    assert alone.shape == alone.styles[0][0]

@@ -179,7 +179,7 @@ def test_the_plain_network_computes_what_ours_does(weights: VGGWeights) -> None:
 
 def test_the_plain_step_has_our_loss_and_lowers_it(weights: VGGWeights) -> None:
     job, inputs = steps.prepare(64, "float32", iterations=1)
-    content, style = (metrics.as_tensor(from_png(png)) for png in (inputs.content, inputs.style) if png)
+    content, style = (metrics.as_tensor(from_png(png)) for png in (inputs.content, inputs.styles[0][0]) if png)
     network = plain.PlainVGG(weights, steps.DEEPEST, torch.float32, torch.contiguous_format, content.device)
     step = plain.step(network, job, content, style)
     first, second = step(), step()
@@ -258,7 +258,7 @@ def test_results_of_the_peer_are_used_again_on_the_same_machine_only(
     with pytest.raises(process.FailedError, match="no results of pastiche"):
         peer._kept(pair, tmp_path)
     peer._keep(pair, process.Finished(335.5, 1143.0), tmp_path)
-    content = pairs.original(pair.paths[0])
+    content = pairs.original(pair.paths[0], peer.SIZE)
     (tmp_path / f"{pair.name}.png").write_bytes(content)
     outcome = peer._kept(pair, tmp_path)
     assert outcome.seconds.median == 335.5

@@ -64,7 +64,7 @@ class TestSTLPIPS:
     def test_small_pictures_have_none(self) -> None:
         for side, has in ((st_lpips.SMALLEST_SIDE - 1, False), (st_lpips.SMALLEST_SIDE, True)):
             content, made = (noise(seed, side, 64) for seed in (0, 1))
-            found = metrics.distances(made, to_png(decode(content)), None, "normalised")
+            found = metrics.distances(made, to_png(decode(content)), [], "normalised")
             assert (found.st_lpips is not None) == has
             assert found.cfsd is not None
 
@@ -108,7 +108,7 @@ def test_both_are_measured_with_the_others_in_one_pass() -> None:
     made, content = decode(noise(0, 48, 64)), decode(noise(1, 48, 64))
     x, c = map(metrics.as_tensor, (made, content))
     for _ in range(2):  # the second time from what was kept
-        found = metrics.distances(x, to_png(content), None, "normalised")
+        found = metrics.distances(x, to_png(content), [], "normalised")
         assert found.cfsd == structural(x, c)
         assert found.st_lpips == perceived(x, c)
     none = {name for name, value in dataclasses.asdict(found).items() if value is None}

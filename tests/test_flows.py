@@ -340,7 +340,7 @@ class TestWorkers:
         monkeypatch.setattr(run, "run_jobs", run_jobs)
         gc.disable()  # only references count
         try:
-            results = worker._run(jobs, [Inputs(None, None)] * 5, threads=1)
+            results = worker._run(jobs, [Inputs(None)] * 5, threads=1)
         finally:
             gc.enable()
         assert [result.job for result in results] == jobs
@@ -388,7 +388,7 @@ class TestWorkers:
 
         monkeypatch.setattr(run, "run_jobs", run_jobs)
         jobs = [make_job(seed=seed) for seed in range(3)]
-        assert [result.job for result in worker._run(jobs, [Inputs(None, None)] * 3, threads=1)] == jobs
+        assert [result.job for result in worker._run(jobs, [Inputs(None)] * 3, threads=1)] == jobs
 
     def test_is_not_halved_for_another_reason(self, monkeypatch: pytest.MonkeyPatch) -> None:
         sizes = []
@@ -399,7 +399,7 @@ class TestWorkers:
 
         monkeypatch.setattr(run, "run_jobs", run_jobs)
         with pytest.raises(RuntimeError, match="of another kind"):
-            worker._run([make_job(), make_job(seed=1)], [Inputs(None, None)] * 2, threads=1)
+            worker._run([make_job(), make_job(seed=1)], [Inputs(None)] * 2, threads=1)
         assert sizes == [2]
 
     def test_a_job_that_does_not_fit_alone_is_an_error(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -408,7 +408,7 @@ class TestWorkers:
 
         monkeypatch.setattr(run, "run_jobs", run_jobs)
         with pytest.raises(torch.OutOfMemoryError):
-            worker._run([make_job(), make_job(seed=1)], [Inputs(None, None)] * 2, threads=1)
+            worker._run([make_job(), make_job(seed=1)], [Inputs(None)] * 2, threads=1)
 
 
 class TestMemoryOfGPUs:

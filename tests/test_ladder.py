@@ -88,8 +88,8 @@ def test_pictures_of_a_rung_are_the_originals_scaled_down() -> None:
     given = inputs(make_job(size=96, style_scale=0.5), DATA)
     small = ladder.scaled(given, 0.5)
     assert ladder.scaled(given, 1.0) is given
-    assert small.content and small.style
-    assert [max(png_size(png)) for png in (small.content, small.style)] == [48, 32]  # and none under 32 px
+    assert small.content and small.styles
+    assert [max(png_size(png)) for png in (small.content, small.styles[0][0])] == [48, 32]  # and none under 32 px
     assert abs(pixels(small.content).mean() - pixels(given.content or b"").mean()) < 1
 
 

@@ -79,7 +79,7 @@ class TestMachine:
 class TestKey:
     """It changes with all that the result depends on, and with nothing else."""
 
-    given = Inputs(b"content", b"style")
+    given = Inputs(b"content", ((b"style", 1.0),))
 
     def key(self, **changes: Any) -> str:
         return key(**{"job": JOB, "inputs": self.given, "machine": HERE, **changes})
@@ -103,10 +103,10 @@ class TestKey:
     @pytest.mark.parametrize(
         "change",
         [
-            {"inputs": Inputs(b"another", b"style")},
-            {"inputs": Inputs(b"content", b"another")},
-            {"inputs": Inputs(b"style", b"content")},
-            {"inputs": Inputs(None, b"style")},
+            {"inputs": Inputs(b"another", ((b"style", 1.0),))},
+            {"inputs": Inputs(b"content", ((b"another", 1.0),))},
+            {"inputs": Inputs(b"style", ((b"content", 1.0),))},
+            {"inputs": Inputs(None, ((b"style", 1.0),))},
             {"threads": 2},
             *({"machine": dataclasses.replace(HERE, **{field.name: "other"})} for field in dataclasses.fields(Machine)),
         ],

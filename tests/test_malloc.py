@@ -60,7 +60,7 @@ def test_freed_memory_is_kept_where_dask_would_have_it_returned() -> None:
     (returned,) = run(ITERATIONS.format(keep=""), **dasks)
     (kept,) = run(ITERATIONS.format(keep="malloc.keep_freed_memory()"), **dasks)
     assert returned > 1000
-    assert kept < 100
+    assert kept < returned / 10  # one block that finds no hole, once in 20 iterations, is 205 an iteration
 
 
 def test_it_is_returned_by_trimming() -> None:

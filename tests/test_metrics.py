@@ -14,7 +14,7 @@ from nst.engine.images import to_png
 from nst.engine.layers import LAYERS
 from nst.engine.losses import gram_matrix
 from nst.engine.run import decode
-from nst.engine.style_metrics import colour_distance
+from nst.engine.style_metrics import colour_distance, cumulative
 from nst.engine.weights import VGGWeights
 
 SEEDS = st.integers(0, 2**32)
@@ -145,7 +145,7 @@ class TestGramMatrices:
 
     def test_are_those_of_the_features(self, weights: VGGWeights) -> None:
         shown = decode(picture("content", "chelsea"))
-        found = metrics.gram_matrices(shown, ["conv1_1", "conv3_1"], "normalised")
+        found = metrics.gram_matrices([(shown, 1.0)], ["conv1_1", "conv3_1"], "normalised")
         with torch.no_grad():
             features = ReferenceVGG19(weights)(metrics.as_tensor(shown))
         assert list(found) == ["conv1_1", "conv3_1"]
@@ -183,16 +183,16 @@ class TestDistancesInOnePass:
         made, content, style = (decode(noise(seed, 48, 64)) for seed in (1, 2, 3))
         x, c, s = map(metrics.as_tensor, (made, content, style))
         for _ in range(2):  # the second time from what was kept
-            found = metrics.distances(x, to_png(content), to_png(style), "normalised")
+            found = metrics.distances(x, to_png(content), [(to_png(style), 1.0)], "normalised")
             assert found.content == metrics.content_distance(x, c, "normalised")
             assert found.style == metrics.style_distance(x, s, "normalised")
             assert found.gram_errors is not None
             assert found.style == metrics.mean_error(found.gram_errors)
-            assert found.colour == colour_distance(x, s)
+            assert found.colour == colour_distance(x, cumulative(s))
 
     def test_from_a_picture_to_itself_all_are_least(self) -> None:
         made = decode(noise(1, 48, 64))
-        found = metrics.distances(metrics.as_tensor(made), to_png(made), to_png(made), "normalised")
+        found = metrics.distances(metrics.as_tensor(made), to_png(made), [(to_png(made), 1.0)], "normalised")
         least = pytest.approx(metrics.SMALLEST_ERROR)
         assert found == metrics.Distances(
             content=0,
@@ -206,5 +206,5 @@ class TestDistancesInOnePass:
         )
 
     def test_nothing_to_compare_with(self) -> None:
-        found = metrics.distances(noise(1, 48, 64), None, None, "normalised")
+        found = metrics.distances(noise(1, 48, 64), None, [], "normalised")
         assert set(vars(found).values()) == {None}

@@ -270,7 +270,7 @@ def starts(data: object) -> dict[Init, Tensor]:
     return {
         "content": content,
         "noise": init.noise("uniform", content.shape[-2], content.shape[-1], 0),
-        "adain": adain.load(torch.float32, torch.device("cpu"))(content, style),
+        "adain": adain.load(torch.float32, torch.device("cpu"))(content, [(style, 1.0)]),
     }
 
 

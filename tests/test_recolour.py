@@ -139,9 +139,7 @@ class TestJobs:
         """From grey originals the losses are the same."""
         job = make_job(colour="luminance", init=init)
         given = inputs(job, DATA)
-        grey = Inputs(
-            *(to_png(from_png(png).convert("L").convert("RGB")) for png in (given.content, given.style) if png)
-        )
+        grey = given.changed(lambda png: to_png(from_png(png).convert("L").convert("RGB")))
         assert run(job, grey).losses == pytest.approx(run(job, given).losses, rel=0.05)
         final = run(job, given)
         assert final.losses[-1] < final.losses[0]
@@ -151,9 +149,8 @@ class TestJobs:
         job = make_job(colour="matched", init="adain")
         given = inputs(job, DATA)
         assert given.content is not None
-        assert given.style is not None
-        content, style = (as_tensor(from_png(png)) for png in (given.content, given.style))
-        before = Inputs(given.content, to_png(decode(recolour.match_colours(style, content))))
+        content, style = (as_tensor(from_png(png)) for png in (given.content, given.styles[0][0]))
+        before = Inputs(given.content, ((to_png(decode(recolour.match_colours(style, content))), 1.0),))
         assert run(job, given).png == run(make_job(init="adain"), before).png
         assert recoloured(job, given) == before
 
@@ -164,7 +161,7 @@ class TestJobs:
         job = make_job(colour=colour)
         given = inputs(job, DATA)
         result = run(job, given)
-        found = metrics.distances(as_tensor(from_png(result.png)), given.content, given.style, job.weights)
+        found = metrics.distances(as_tensor(from_png(result.png)), given.content, given.styles, job.weights)
         assert result.quality.content_distance == pytest.approx(found.content)
         assert result.quality.style_distance == pytest.approx(found.style)
 

@@ -12,7 +12,7 @@ from nst.engine import metrics
 from nst.engine.images import from_png, to_png
 from nst.engine.layers import LAYERS
 from nst.engine.run import decode
-from nst.engine.style_metrics import QUANTILES, arrangement, colour_distance, projected, sliced_wasserstein
+from nst.engine.style_metrics import QUANTILES, arrangement, colour_distance, cumulative, projected, sliced_wasserstein
 from nst.engine.weights import VGGWeights
 
 SEEDS = st.integers(0, 2**32)
@@ -105,7 +105,7 @@ class TestSlicedWasserstein:
         layers = ("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1")
         expected = np.mean([distance(found[layer], target[layer]) for layer in layers])
         made, style = decode(x), to_png(decode(s))
-        value = metrics.distances(metrics.as_tensor(made), None, style, "normalised").sliced_wasserstein
+        value = metrics.distances(metrics.as_tensor(made), None, [(style, 1.0)], "normalised").sliced_wasserstein
         assert value == pytest.approx(expected, rel=1e-3)
 
 
@@ -114,27 +114,27 @@ class TestColourDistance:
 
     def test_of_the_same_and_of_a_shuffled_picture_is_0(self) -> None:
         shown = picture("style", "great_wave")
-        assert colour_distance(shown, shown) == 0
-        assert colour_distance(shuffled(shown), shown) == 0
-        assert colour_distance(torch.cat([shown, shown], dim=-1), shown) == pytest.approx(0, abs=1e-12)
+        assert colour_distance(shown, cumulative(shown)) == 0
+        assert colour_distance(shuffled(shown), cumulative(shown)) == 0
+        assert colour_distance(torch.cat([shown, shown], dim=-1), cumulative(shown)) == pytest.approx(0, abs=1e-12)
 
     @pytest.mark.parametrize(("red", "expected"), [(0, 0), (51, 0.2 / 3), (255, 1 / 3)])
     def test_a_channel_that_is_brighter_by_hand(self, red: int, expected: float) -> None:
         black = torch.zeros(1, 3, 4, 4)
         brighter = black.clone()
         brighter[:, 0] = red / 255
-        assert colour_distance(brighter, black) == pytest.approx(expected)
-        assert colour_distance(black, brighter) == pytest.approx(expected)
+        assert colour_distance(brighter, cumulative(black)) == pytest.approx(expected)
+        assert colour_distance(black, cumulative(brighter)) == pytest.approx(expected)
 
     def test_black_against_white_is_1(self) -> None:
-        assert colour_distance(torch.ones(1, 3, 2, 5), torch.zeros(1, 3, 7, 3)) == pytest.approx(1)
+        assert colour_distance(torch.ones(1, 3, 2, 5), cumulative(torch.zeros(1, 3, 7, 3))) == pytest.approx(1)
 
     @pytest.mark.parametrize("size", [48, 64])
     def test_against_the_distance_of_the_pixels_themselves(self, size: int) -> None:
         a, b = picture("content", "chelsea"), picture("style", "cafe_terrace", size)
         channels = zip(a[0].double().numpy(), b[0].double().numpy(), strict=True)
         expected = np.mean([wasserstein(one.ravel(), other.ravel()) for one, other in channels])
-        assert colour_distance(a, b) == pytest.approx(expected, rel=1e-6)
+        assert colour_distance(a, cumulative(b)) == pytest.approx(expected, rel=1e-6)
 
 
 class TestArrangement:
@@ -202,7 +202,8 @@ class TestGramErrors:
         style = to_png(decode(picture("style", "great_wave", 192)))
         moved = texture.roll((37, 21), (2, 3))
         before, after = (
-            np.asarray(metrics.distances(shown, None, style, "normalised").gram_errors) for shown in (texture, moved)
+            np.asarray(metrics.distances(shown, None, [(style, 1.0)], "normalised").gram_errors)
+            for shown in (texture, moved)
         )
         assert (before[:5] < 0.05).all()
         np.testing.assert_allclose(after, before, rtol=0.3, atol=0.03)

@@ -1,13 +1,14 @@
 """AdaIN: feed-forward stylisation by one pass through two networks (Huang & Belongie 2017), for starting pictures."""
 
 import functools
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from nst.engine import malloc, onednn, weights
+from nst.engine import malloc, onednn, styles, weights
 from nst.engine.layers import BLOCK_ENDS, LAYERS
 from nst.engine.weights import Convolution
 
@@ -18,7 +19,7 @@ _UPSAMPLED_AFTER = (0, 4, 6)
 
 
 class AdaIN:
-    """Decode AdaIN(f(content), f(style)): the paper's eq. 9, with weight 1 for the style.
+    """Decode AdaIN(f(content), f(style)): the paper's eq. 9, with weight 1 for the style; of several, eq. 15.
 
     Args:
         dtype: of both networks, as of the optimisation that follows, with its kernels where they are available; the
@@ -34,14 +35,16 @@ class AdaIN:
         self._encoder = [self._prepared(each, device) for each in encoder]
         self._decoder = [self._prepared(each, device) for each in weights.adain_decoder()]
 
-    def __call__(self, content: Tensor, style: Tensor) -> Tensor:
-        """The stylisation (1, 3, H, W) in [0, 1] of pictures (1, 3, H, W) and (1, 3, H', W'), RGB in [0, 1].
+    def __call__(self, content: Tensor, given: Sequence[tuple[Tensor, float]]) -> Tensor:
+        """The stylisation (1, 3, H, W) in [0, 1] of a picture (1, 3, H, W) by styles (1, 3, H', W'), each with its
+        share, RGB in [0, 1].
 
         The decoder's picture has sides that are multiples of 8, rounded up; what is beyond the content's is cut off.
         """
         with torch.no_grad():
-            features, target = map(self.encode, (content, style))
-            decoded = self.decode(_match_statistics(features, target))
+            features = self.encode(content)
+            matched = ((_match_statistics(features, self.encode(style)), share) for style, share in given)
+            decoded = self.decode(styles.mean(matched))
         height, width = content.shape[-2:]
         return decoded[..., :height, :width].clamp(0, 1)
 

@@ -8,7 +8,7 @@ import io
 import os
 import stat
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -171,6 +171,18 @@ def fit(picture: Image.Image, size: int, name: str = "the picture") -> Image.Ima
             f"use a picture of {SHORTEST_SIDE} px or more on its shorter side"
         )
     return picture if picture.size == (width, height) else picture.resize((width, height), Image.Resampling.LANCZOS)
+
+
+def beside(pictures: Sequence[Image.Image]) -> Image.Image:
+    """Several pictures in a row, each as high as the first; one alone as it is."""
+    height = pictures[0].height
+    row = [each if each.height == height else ImageOps.contain(each, (10**6, height)) for each in pictures]
+    if len(row) == 1:
+        return row[0]
+    whole = Image.new("RGB", (sum(each.width for each in row), height))
+    for number, each in enumerate(row):
+        whole.paste(each, (sum(before.width for before in row[:number]), 0))
+    return whole
 
 
 def find(folder: Path, name: str) -> Path:

@@ -1,6 +1,7 @@
 """A job's pictures: read, scaled to the job's sizes, and packed so that they can travel to any worker."""
 
 import functools
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,14 +14,19 @@ class Inputs:
     """A job's pictures at the job's sizes, as PNG files."""
 
     content: bytes | None
-    style: bytes | None
+    styles: tuple[tuple[bytes, float], ...] = ()
+    """Each with its share, as `Job.styles` names them."""
 
     @property
     def shape(self) -> bytes:
         """The picture whose size the result has: the content, or the style when synthesizing."""
-        picture = self.style if self.content is None else self.content
-        assert picture is not None, "a job names a content, a style, or both"
-        return picture
+        assert self.content or self.styles, "a job names a content, a style, or both"
+        return self.content or self.styles[0][0]
+
+    def changed(self, change: Callable[[bytes], bytes]) -> "Inputs":
+        """With another picture in place of each."""
+        styles = tuple((change(png), share) for png, share in self.styles)
+        return Inputs(change(self.content) if self.content else None, styles)
 
 
 def inputs(job: Job, data: Path) -> Inputs:
@@ -31,7 +37,9 @@ def inputs(job: Job, data: Path) -> Inputs:
     """
     return Inputs(
         content=_fitted(data / "content", job.content, job.size) if job.content else None,
-        style=_fitted(data / "style", job.style, job.style_size, job.style_scale) if job.style else None,
+        styles=tuple(
+            (_fitted(data / "style", name, job.style_size, job.style_scale), share) for name, share in job.styles
+        ),
     )
 
 

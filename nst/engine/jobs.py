@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from nst.engine import styles
 from nst.engine.layers import window
 
 Task = Literal["reconstruct", "synthesize", "transfer"]
@@ -42,7 +43,7 @@ class Job:
     content: str | None = None
     """Name of the content picture; None when synthesizing."""
     style: str | None = None
-    """Name of the style picture; None when reconstructing."""
+    """Name of the style picture, or of several with weights, see `nst.engine.styles`; None when reconstructing."""
     content_layers: tuple[str, ...] = ()
     style_layers: tuple[str, ...] = ()
     content_weight: float = 1.0
@@ -96,6 +97,11 @@ class Job:
         return hashlib.sha256(json.dumps(chosen, sort_keys=True).encode()).hexdigest()
 
     @property
+    def styles(self) -> tuple[tuple[str, float], ...]:
+        """The name of each style picture, and its share."""
+        return styles.parse(self.style) if self.style else ()
+
+    @property
     def style_size(self) -> int:
         """Longest side of the style picture, px.  When synthesizing, it is also the result's."""
         return round(self.size * self.style_scale) if self.content else self.size
@@ -126,7 +132,8 @@ class Job:
     @property
     def name(self) -> str:
         """For files and tables; other jobs of the same task have other names, but for `timed`."""
-        parts = [self.content, self.style, "+".join(self.content_layers), window(self.style_layers)]
+        style = (self.style or "").replace(":", "-").replace(",", "+")
+        parts = [self.content, style, "+".join(self.content_layers), window(self.style_layers)]
         start = f"noise{self.seed}" if self.init == "noise" else self.init
         others = [re.sub(r"[^\w.-]+", "-", f"{name}-{value}") for name, value in self._others().items()]
         return "_".join(part for part in [*parts, start, f"{self.size}px", f"{self.iterations}it", *others] if part)

@@ -47,10 +47,10 @@ def scaled(inputs: Inputs, scale: float) -> Inputs:
     """A job's pictures on a rung."""
     if scale == 1:
         return inputs
-    return Inputs(*(png and images.to_png(_scaled(png, scale)) for png in (inputs.content, inputs.style)))
+    return inputs.changed(lambda png: _scaled(png, scale))
 
 
-def _scaled(png: bytes, scale: float) -> Image.Image:
+def _scaled(png: bytes, scale: float) -> bytes:
     picture = images.from_png(png)
     width, height = (max(images.SHORTEST_SIDE, round(side * scale)) for side in picture.size)
-    return picture.resize((width, height), Image.Resampling.LANCZOS)
+    return images.to_png(picture.resize((width, height), Image.Resampling.LANCZOS))

@@ -76,9 +76,10 @@ def key(job: Job, inputs: Inputs, machine: Machine, *, threads: int = 1) -> str:
     Raises:
         WeightsError: the weights are missing or altered.
     """
+    pictures = (inputs.content, *(png for png, _ in inputs.styles))
     parts = {
         "job": job.digest,
-        "pictures": [hashlib.sha256(png).hexdigest() if png else None for png in (inputs.content, inputs.style)],
+        "pictures": [hashlib.sha256(png).hexdigest() if png else None for png in pictures],
         "weights": weights.checksum(job.weights),
         "machine": [machine.device, machine.processor, machine.torch, machine.engine],
         "precision": precision_of(job, machine),

@@ -15,10 +15,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from nst.engine import cfsd, images, st_lpips, vgg
+from nst.engine import cfsd, images, st_lpips, styles, vgg
 from nst.engine.layers import CLASSIC, LAYERS
 from nst.engine.losses import content_loss, gram_distance, gram_matrix
-from nst.engine.style_metrics import arrangement, colour_distance, projected, sliced_wasserstein
+from nst.engine.style_metrics import arrangement, colour_distance, cumulative, projected, sliced_wasserstein
 from nst.engine.vgg import Encoder
 
 if TYPE_CHECKING:
@@ -76,19 +76,19 @@ class Distances:
     """From the content: `nst.engine.st_lpips.distance`.  None also for pictures too small for it."""
     arrangement: float | None
     """Of the style, at `ARRANGEMENT_LAYER`: `nst.engine.style_metrics.arrangement`.  None where there is a content too,
-    as then the arrangement is to be that one's, and where sizes differ."""
+    as then the arrangement is to be that one's, where sizes differ, and where there are several styles."""
 
 
 def distances(
     picture: Tensor,
     content: bytes | None,
-    style: bytes | None,
+    style: Sequence[tuple[bytes, float]],
     weights: str,
     *,
     layers: Collection[str] = (),
     watch: Callable[[str, Tensor], None] = lambda _layer, _features: None,
 ) -> Distances:
-    """All of them, from a picture (1, 3, H, W) to originals that are PNG files.
+    """All of them, from a picture (1, 3, H, W) to originals that are PNG files, the styles each with its share.
 
     One layer's activations are in memory after the other: all together, those of a large picture would be most of what
     a run needs.
@@ -97,7 +97,8 @@ def distances(
         watch: is given the activations at `layers`, from the same pass through the network.
     """
     target = _content_target(content, weights, picture.device) if content else None
-    original = _style_target(style, weights, picture.device) if style else None
+    original = _mean_style([(_style_target(png, weights, picture.device), share) for png, share in style])
+    arrangement_of = original.arranged if original and not content else None
     perceived = structure = colour = arranged = None
     if target and target.perceived is not None:
         perceived = st_lpips.distance(st_lpips.activations(picture), target.perceived)
@@ -114,11 +115,11 @@ def distances(
             errors.append(gram_distance(features, original.grams[name]))
         if original and name in WASSERSTEIN_LAYERS:
             wasserstein.append(sliced_wasserstein({name: features}, {name: original.quantiles[name]}))
-        if original and not content and name == ARRANGEMENT_LAYER and features.shape == original.kept[name].shape:
-            arranged = arrangement(features, original.kept[name])
+        if arrangement_of is not None and name == ARRANGEMENT_LAYER and features.shape == arrangement_of.shape:
+            arranged = arrangement(features, arrangement_of)
     gram_errors = tuple(torch.cat(errors).tolist()) if errors else None  # a GPU is waited for once
     if original:
-        colour = colour_distance(picture, original.picture)
+        colour = colour_distance(picture, original.colours)
     return Distances(
         content=contents[0].item() if contents else None,
         style=mean_error(gram_errors) if gram_errors else None,
@@ -165,26 +166,39 @@ def _content_target(png: bytes, weights: str, device: torch.device) -> _Content:
 class _Style:
     """What is cached of a style picture."""
 
-    picture: Tensor
+    colours: Tensor
+    """Of its `cumulative` histograms."""
     grams: dict[str, Tensor]
     """Of all layers."""
     quantiles: dict[str, Tensor]
     """Of `WASSERSTEIN_LAYERS`."""
-    kept: dict[str, Tensor]
+    arranged: Tensor | None
     """Activations at `ARRANGEMENT_LAYER`."""
 
 
 @functools.lru_cache(maxsize=4)
 def _style_target(png: bytes, weights: str, device: torch.device) -> _Style:
     picture = as_tensor(images.from_png(png)).to(device)
-    found = _Style(picture, {}, {}, {})
+    grams, quantiles, arranged = {}, {}, None
     for name, features in _encoder(weights, device).stream(picture, LAYERS):
-        found.grams[name] = gram_matrix(features)
+        grams[name] = gram_matrix(features)
         if name in WASSERSTEIN_LAYERS:
-            found.quantiles[name] = projected(features)
+            quantiles[name] = projected(features)
         if name == ARRANGEMENT_LAYER:
-            found.kept[name] = features
-    return found
+            arranged = features
+    return _Style(cumulative(picture), grams, quantiles, arranged)
+
+
+def _mean_style(parts: Sequence[tuple[_Style, float]]) -> _Style | None:
+    """Of several styles, each with its share, what a job that has them all aims at."""
+    if len(parts) < 2:
+        return parts[0][0] if parts else None
+    return _Style(
+        styles.mean((each.colours, share) for each, share in parts),
+        {name: styles.mean((each.grams[name], share) for each, share in parts) for name in LAYERS},
+        {name: styles.mean((each.quantiles[name], share) for each, share in parts) for name in WASSERSTEIN_LAYERS},
+        None,
+    )
 
 
 def psnr(picture: Tensor, reference: Tensor) -> float:
@@ -216,10 +230,12 @@ def shared_variation(picture: Tensor, other: Tensor) -> float:
     return 1 - ((picture - other).square().sum() / variation.clamp_min(torch.finfo(both.dtype).tiny)).item()
 
 
-def gram_matrices(picture: "Image.Image", layers: Sequence[str], weights: str) -> dict[str, NDArray[np.float32]]:
-    """The Gram matrices (C, C) of a picture at `layers`."""
-    features = activations(as_tensor(picture), layers, weights)
-    return {name: gram_matrix(features[name])[0].numpy() for name in layers}
+def gram_matrices(
+    parts: "Sequence[tuple[Image.Image, float]]", layers: Sequence[str], weights: str
+) -> dict[str, NDArray[np.float32]]:
+    """The Gram matrices (C, C) at `layers` of a picture, or the mean of several, each with its share."""
+    found = [(activations(as_tensor(picture), layers, weights), share) for picture, share in parts]
+    return {name: styles.mean((gram_matrix(each[name])[0], share) for each, share in found).numpy() for name in layers}
 
 
 def relative_distance(values: NDArray[np.float32], target: NDArray[np.float32]) -> float:

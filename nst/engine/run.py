@@ -83,10 +83,10 @@ def run_jobs(
     saved = [decode(finish[number](outcome.picture)) for number, outcome in enumerate(climbed.outcomes)]
     results = []
     with ThreadPoolExecutor() as pool:  # compressing lets other threads run, which on a GPU measure meanwhile
-        files = [pool.submit(images.to_png, picture) for picture in saved] if len(jobs) > 1 else []
+        files = [pool.submit(images.to_png, picture) for picture in saved]
         for number, (job, outcome) in enumerate(zip(jobs, climbed.outcomes, strict=True)):
             began = time.perf_counter()
-            png = files[number].result() if files else images.to_png(saved[number])
+            png = files[number].result()
             made = time.perf_counter()
             quality = _quality(
                 job, saved[number], inputs[number], climbed.objective, number=number, device=device,
@@ -134,12 +134,15 @@ def recoloured(job: Job, given: Inputs) -> Inputs:
     """
     if job.recoloured not in ("luminance", "matched"):
         return given
-    assert given.content is not None and given.style is not None, "a transfer has both"
-    content, style = (as_tensor(images.from_png(png)) for png in (given.content, given.style))
-    if job.recoloured == "matched":
-        return Inputs(given.content, images.to_png(decode(recolour.match_colours(style, content))))
-    grey = recolour.grey(content), recolour.match_luminance(style, content)
-    return Inputs(*(images.to_png(decode(picture)) for picture in grey))
+    assert given.content is not None and given.styles, "a transfer has both"
+    content = as_tensor(images.from_png(given.content))
+    is_matched = job.recoloured == "matched"
+    match = recolour.match_colours if is_matched else recolour.match_luminance
+    styles = [(match(as_tensor(images.from_png(png)), content), share) for png, share in given.styles]
+    return Inputs(
+        given.content if is_matched else images.to_png(decode(recolour.grey(content))),
+        tuple((images.to_png(decode(style)), share) for style, share in styles),
+    )
 
 
 def _finish(job: Job, given: Inputs, device: torch.device) -> _Finish:
@@ -240,9 +243,7 @@ def _objective(jobs: Sequence[Job], inputs: Sequence[Inputs], device: torch.devi
     for job, given in zip(jobs, inputs, strict=True):
         contents.append(targets.content(given.content, job.content_layers, network) if given.content else {})
         size = images.png_size(given.shape)
-        styles.append(
-            targets.style(given.style, job.style_layers, network, job.style_loss, size) if given.style else {}
-        )
+        styles.append(targets.style(given.styles, job.style_layers, network, job.style_loss, size))
     encoder = targets.encoder(network)
     return Objective(jobs, encoder, contents, styles), encoder
 
@@ -259,24 +260,24 @@ def _starts(jobs: Sequence[Job], inputs: Sequence[Inputs], device: torch.device)
     starts, seconds = [], []
     for job, whole in zip(jobs, inputs, strict=True):
         given = ladder.scaled(whole, ladder.rungs(job, images.png_size(whole.shape))[0].scale)
-        content, style = (_tensor(png, device) if png else None for png in (given.content, given.style))
+        content = _tensor(given.content, device) if given.content else None
+        styles = [(_tensor(png, device), share) for png, share in given.styles]
         began = time.perf_counter()
-        starts.append(_start(job, content, style))
+        starts.append(_start(job, content, styles))
         synchronize(device)
         seconds.append(time.perf_counter() - began)
     return starts, seconds
 
 
-def _start(job: Job, content: Tensor | None, style: Tensor | None) -> Tensor:
-    shape = style if content is None else content
-    assert shape is not None, "a job names a content, a style, or both"
+def _start(job: Job, content: Tensor | None, styles: Sequence[tuple[Tensor, float]]) -> Tensor:
+    shape = styles[0][0] if content is None else content
     if job.init == "noise":
         return init.noise(job.noise, shape.shape[-2], shape.shape[-1], job.seed).to(shape.device)
     assert content is not None, "a content or AdaIN start needs a content picture"
     if job.init == "content":
         return content
-    assert style is not None, "an AdaIN start needs a style picture"
-    return adain.load(_dtype(job), shape.device)(content, style)
+    assert styles, "an AdaIN start needs a style picture"
+    return adain.load(_dtype(job), shape.device)(content, styles)
 
 
 def _recorder(
@@ -318,7 +319,7 @@ def _quality(
 
         same = job.pooling == "max" and not objective.is_grey  # as what distances are measured in
         layers = {*job.content_layers, *job.style_layers} if same else ()
-        distances = metrics.distances(picture, inputs.content, inputs.style, job.weights, layers=layers, watch=add)
+        distances = metrics.distances(picture, inputs.content, inputs.styles, job.weights, layers=layers, watch=add)
         if not same:
             final_loss = objective(picture, [number])
     content = _tensor(inputs.content, device) if pixel_metrics and inputs.content else None

@@ -54,16 +54,15 @@ def projected(features: Tensor) -> Tensor:
     return values[:, (2 * steps + 1) * values.shape[-1] // (2 * QUANTILES)]
 
 
-def colour_distance(picture: Tensor, style: Tensor) -> float:
-    """Mean over red, green and blue of the Wasserstein distance of their histograms, for 8-bit pictures (1, 3, H, W) in
-    [0, 1], whose sizes may differ.
+def colour_distance(picture: Tensor, target: Tensor) -> float:
+    """Mean over red, green and blue of the Wasserstein distance of their histograms, for an 8-bit picture (1, 3, H, W)
+    in [0, 1] and what `cumulative` gives of the style's, whose sizes may differ.
 
     0 = the same histograms, 1 = black against white: how far, as a share of the range, a channel's values would have
     to move on average.  Which values of the channels go together it does not see.
     """
-    shares = [_histograms(each).cumsum(-1) for each in (picture, style)]
     # Between two neighbouring levels, that share of the pixels has to move by one level.
-    return ((shares[0] - shares[1]).abs().sum(-1) / (LEVELS - 1)).mean().item()
+    return ((cumulative(picture) - target).abs().sum(-1) / (LEVELS - 1)).mean().item()
 
 
 def arrangement(features: Tensor, target: Tensor) -> float:
@@ -95,7 +94,8 @@ def _blur(height: int, width: int) -> Tensor:
     return blur
 
 
-def _histograms(picture: Tensor) -> Tensor:
-    """Share of the pixels that has each level, by channel: (3, `LEVELS`)."""
+def cumulative(picture: Tensor) -> Tensor:
+    """Share of the pixels (1, 3, H, W) that has each level or a lower one, by channel: (3, `LEVELS`)."""
     levels = (picture[0].flatten(1).cpu() * (LEVELS - 1)).round().long()
-    return torch.stack([torch.bincount(channel, minlength=LEVELS) for channel in levels]).double() / levels.shape[1]
+    counts = torch.stack([torch.bincount(channel, minlength=LEVELS) for channel in levels])
+    return (counts.double() / levels.shape[1]).cumsum(-1)

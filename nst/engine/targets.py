@@ -2,13 +2,13 @@
 the precision of those that are compared with them."""
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from nst.engine import images, style_losses, vgg
+from nst.engine import images, style_losses, styles, vgg
 from nst.engine.jobs import Pooling, StyleLoss
 from nst.engine.layers import positions
 from nst.engine.metrics import as_tensor
@@ -41,9 +41,20 @@ def content(png: bytes, layers: tuple[str, ...], network: Network) -> Layers:
         return encoder(network)(as_tensor(images.from_png(png)).to(network.device), layers)
 
 
+def style(
+    pngs: Sequence[tuple[bytes, float]],
+    layers: tuple[str, ...],
+    network: Network,
+    loss: StyleLoss,
+    size: tuple[int, int],
+) -> Layers:
+    """Statistics of style pictures, each with its share, likewise, for a picture of that width and height."""
+    found = [(statistics(png, layers, network, loss, size), share) for png, share in pngs]
+    return {name: styles.mean((each[name], share) for each, share in found) for name in layers if found}
+
+
 @functools.lru_cache(maxsize=16)
-def style(png: bytes, layers: tuple[str, ...], network: Network, loss: StyleLoss, size: tuple[int, int]) -> Layers:
-    """Statistics of a style picture, likewise, for a picture of that width and height."""
+def statistics(png: bytes, layers: tuple[str, ...], network: Network, loss: StyleLoss, size: tuple[int, int]) -> Layers:
     width, height = size
     target = style_losses.load(loss).target
     features = encoder(network).stream(as_tensor(images.from_png(png)).to(network.device), layers)

@@ -12,7 +12,7 @@ from typing import Any
 
 from nst.params import Params
 from nst.report import jobs, tables
-from nst.report.choices import Choice, choices
+from nst.report.choices import ShownChoice, choices
 from nst.report.claims import Claim, claims
 from nst.report.page import page
 from nst.report.provenance import Commit, provenance
@@ -92,7 +92,7 @@ def _readme(run: Run, shared: Mapping[str, Any]) -> str:
     return render("README.md.j2", {**shared, "figure": figure, "grid_rows": sorted(path.name for path in rows)})
 
 
-def verdicts(chosen: Mapping[str, Choice], claimed: Sequence[Claim]) -> str:
+def verdicts(chosen: Mapping[str, ShownChoice], claimed: Sequence[Claim]) -> str:
     """The text of verdicts.json."""
     found = {
         "choices": {choice.what: {"best": choice.winner, "alike": list(choice.alike)} for choice in chosen.values()},

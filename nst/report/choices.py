@@ -1,6 +1,5 @@
 """What the studies choose, each in one line: the winner, its number with an interval, and what it is not told from."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import pandas as pd
@@ -8,53 +7,36 @@ import pandas as pd
 from nst.engine.layers import layer_number
 from nst.report.numbers import interval
 from nst.report.run import Run, Study
-from nst.studies.intervals import Interval
+from nst.studies.choices import Choice
 
 
 @dataclass(frozen=True)
-class Choice:
-    """A choice that a study made."""
+class ShownChoice(Choice):
+    """A choice that a study made, as it is shown."""
 
     what: str
-    winner: str
     number: str
     """What the winner has, with its interval or what it is over."""
-    alike: tuple[str, ...]
-    """Candidates that the runs cannot tell from it."""
-    rule: str
-    compared: str
-    """What `numbers` are."""
-    numbers: Mapping[str, Interval]
-    """By candidate."""
 
     def told_apart(self, candidate: str) -> str:
         """Of a candidate, for tables."""
         return "winner" if candidate == self.winner else "no" if candidate in self.alike else "yes"
 
 
-def choices(run: Run) -> dict[str, Choice]:
+def choices(run: Run) -> dict[str, ShownChoice]:
     """By study."""
     return {
-        "reconstruction": _choice("Best layer", run.studies["reconstruction"]),
-        "synthesis": _choice("Best window", run.studies["synthesis"]),
-        "transfer": _choice("Recommended layers", run.studies["transfer"]),
+        "reconstruction": _shown("Best layer", run.studies["reconstruction"]),
+        "synthesis": _shown("Best window", run.studies["synthesis"]),
+        "transfer": _shown("Recommended layers", run.studies["transfer"]),
     }
 
 
-def _choice(what: str, study: Study) -> Choice:
-    metrics = study.metrics
-    numbers = {name: Interval(**values) for name, values in metrics["numbers"].items()}
-    best = numbers[metrics["best"]]
-    own = f"{metrics['compared']} {interval(best)}, " if best.high > best.low else ""
-    return Choice(
-        what,
-        metrics["best"],
-        f"{own}{best.n} runs",
-        tuple(metrics["alike"]),
-        metrics["rule"],
-        metrics["compared"],
-        numbers,
-    )
+def _shown(what: str, study: Study) -> ShownChoice:
+    choice = Choice.from_dict(study.metrics)
+    best = choice.numbers[choice.winner]
+    own = f"{choice.compared} {interval(best)}, " if best.high > best.low else ""
+    return ShownChoice(**vars(choice), what=what, number=f"{own}{best.n} runs")
 
 
 def layer_title(layer: str) -> str:

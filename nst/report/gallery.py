@@ -11,6 +11,7 @@ from nst.report.pictures import Picture, Row, Shown
 from nst.report.run import Run, existing
 from nst.report.texts import start_name
 from nst.studies import figures
+from nst.studies.originals import file_name
 
 DISTANCES = ("content_distance", "style_distance")
 
@@ -39,7 +40,7 @@ def favourites(run: Run) -> list[Shown]:
     shown = []
     for pair in study.metrics["favourites"]:
         row = {**largest.loc[pair].to_dict(), "pair": pair}
-        file = f"gallery/{figures.FOLDER}/favourite_{row['content']}_{row['style']}.webp"
+        file = f"gallery/{figures.FOLDER}/favourite_{file_name(row['content'], row['style'])}.webp"
         embedded = pictures.embed(existing(run.reports / file, "gallery"))
         shown.append(_shown(run, row, embedded))
     return shown

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from PIL import Image
 
-from nst.engine import images
+from nst.engine import images, styles
 from nst.report.numbers import number
 from nst.report.run import Run, existing
 from nst.report.texts import label
@@ -108,8 +108,10 @@ def shown(
 
 def original(data: Path, kind: Literal["content", "style"], name: str, title: str = "") -> Shown:
     """One of the pictures that were studied, under a title."""
-    path = images.find(data / kind, name)
-    return Shown(_small(path, path.stat().st_mtime_ns), f"The {kind} picture, {name}.", title or f"{kind}: {name}")
+    names = [each for each, _ in styles.parse(name)] if kind == "style" else [name]
+    paths = tuple(images.find(data / kind, each) for each in names)
+    modified = tuple(path.stat().st_mtime_ns for path in paths)
+    return Shown(_small(paths, modified), f"The {kind} picture, {name}.", title or f"{kind}: {name}")
 
 
 def pair(data: Path, content: str, style: str) -> list[Shown]:
@@ -118,9 +120,9 @@ def pair(data: Path, content: str, style: str) -> list[Shown]:
 
 
 @functools.lru_cache(maxsize=32)
-def _small(path: Path, _modified: int) -> Picture:
+def _small(paths: tuple[Path, ...], _modified: tuple[int, ...]) -> Picture:
     """An original's picture: it is shown in several places, and is large to read."""
-    return thumbnail(images.read(path))
+    return thumbnail(images.beside([images.read(path) for path in paths]))
 
 
 def _uri(content: bytes, mime: str) -> str:

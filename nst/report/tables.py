@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from nst.engine.layers import layer_number, parse_layers, receptive_field
-from nst.report.choices import Choice
+from nst.report.choices import ShownChoice
 from nst.report.numbers import NOTHING, about, fixed, interval, number, percent
 from nst.report.run import Frame, Run, Study
 from nst.report.texts import NAMES, label, start_name
@@ -113,7 +113,7 @@ def _with_unit(quantity: str) -> str:
     return label(quantity).title + (f" ({unit})" if unit in ("s", "dB") else "")
 
 
-def by_layer(study: Study, choice: Choice, size: int) -> Table:
+def by_layer(study: Study, choice: ShownChoice, size: int) -> Table:
     """Reconstructions from the first noise, means over the contents; and what each layer sees of the picture.
 
     Args:
@@ -129,7 +129,7 @@ def by_layer(study: Study, choice: Choice, size: int) -> Table:
     return table("Means over the contents, from the first noise", shown.assign(**{"told from the best": apart}))
 
 
-def by_window(study: Study, choice: Choice) -> Table:
+def by_window(study: Study, choice: ShownChoice) -> Table:
     """Textures: means over the styles and noises, and how far each window is behind the best."""
     metrics = [name for name in TEXTURE_METRICS if study.runs[name].notna().all()]
     shown = study.runs.groupby("style_layers", sort=False)[metrics].mean().reset_index()
@@ -138,7 +138,7 @@ def by_window(study: Study, choice: Choice) -> Table:
     return table("Means over the styles and noises", shown.assign(**{"told from the best": apart}))
 
 
-def _against_best(choice: Choice, candidate: str) -> Cell:
+def _against_best(choice: ShownChoice, candidate: str) -> Cell:
     """Nothing for the best itself, which has no difference from itself."""
     found = choice.numbers[candidate]
     return Cell(NOTHING if candidate == choice.winner else interval(found), found.mean)
@@ -152,7 +152,7 @@ def of_noises(study: Study, best: str) -> Table:
     return table("Two noises", shown)
 
 
-def of_finalists(run: Run, choice: Choice) -> Table:
+def of_finalists(run: Run, choice: ShownChoice) -> Table:
     """The finalists' means over all pairs and noises, and how far each is behind the winner."""
     metrics = [name for name in FINALIST_METRICS if run.finalists[name].notna().all()]
     shown = run.finalists.groupby(["finalist", "style_weight"], sort=False)[metrics].mean().reset_index()

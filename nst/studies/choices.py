@@ -42,6 +42,17 @@ class Choice:
             "numbers": {name: vars(interval) for name, interval in self.numbers.items()},
         }
 
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "Choice":
+        """Inverse of `as_dict`, of metrics.json with whatever else is in it."""
+        return cls(
+            rule=values["rule"],
+            winner=values["best"],
+            alike=tuple(values["alike"]),
+            compared=values["compared"],
+            numbers={name: Interval(**found) for name, found in values["numbers"].items()},
+        )
+
 
 def shortlist(ssim: Mapping[str, Sequence[float]], min_ssim: float) -> list[str]:
     """The layer that `best_layer` chooses and its two neighbours: those that are worth runs from more noises."""

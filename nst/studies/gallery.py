@@ -14,7 +14,7 @@ from nst.engine.layers import window
 from nst.engine.results import Result, known
 from nst.params import Pair, Params
 from nst.studies import figures, refuse_unknown_layers, tables
-from nst.studies.originals import Original, of_pair, of_pairs, pair_name
+from nst.studies.originals import Original, file_name, of_pair, of_pairs, pair_name
 
 Grams = dict[str, dict[str, NDArray[np.float32]]]
 """Gram matrices by layer and picture."""
@@ -87,12 +87,12 @@ def _gram_matrices(params: Params, grid: Mapping[Pair, Result], data: Path) -> G
     section = params.gallery
     content, style = section.contents[0], section.styles[0]
     pictures = {
-        f"style: {style}": Original("style", style, section.size).read(data),
-        f"content: {content}": Original("content", content, section.size).read(data),
-        "result": images.from_png(grid[content, style].png),
+        f"style: {style}": Original("style", style, section.size).parts(data),
+        f"content: {content}": Original("content", content, section.size).parts(data),
+        "result": [(images.from_png(grid[content, style].png), 1.0)],
     }
     found = {
-        name: metrics.gram_matrices(picture, section.gram_layers, section.weights) for name, picture in pictures.items()
+        name: metrics.gram_matrices(parts, section.gram_layers, section.weights) for name, parts in pictures.items()
     }
     return {layer: {name: each[layer] for name, each in found.items()} for layer in section.gram_layers}
 
@@ -125,7 +125,7 @@ def _draw_favourites(params: Params, favourites: Mapping[Pair, Result], target: 
     """Each in a file of its own, and all in favourites.webp."""
     pictures = {pair: images.from_png(result.png) for pair, result in favourites.items()}
     for pair, picture in pictures.items():
-        figures.save(picture, target / f"favourite_{'_'.join(pair)}.webp", quality=88)
+        figures.save(picture, target / f"favourite_{file_name(*pair)}.webp", quality=88)
     captions = [pair_name(*pair) for pair in pictures]
     sheet = figures.contact_sheet([[*pictures.values()]], captions=[captions], cell=params.gallery.favourite_size)
     figures.save(sheet, target / "favourites.webp", quality=88)

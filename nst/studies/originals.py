@@ -7,7 +7,7 @@ from typing import Literal
 
 from PIL import Image
 
-from nst.engine import images
+from nst.engine import images, styles
 from nst.params import Pair
 
 
@@ -21,13 +21,27 @@ class Original:
     """Longest side, px."""
 
     def read(self, data: Path) -> Image.Image:
-        """The picture from `data`, the folder of original pictures, at this size.
+        """The picture from `data`, the folder of original pictures, at this size; several styles beside each other.
 
         Raises:
             ImageError: it is missing, unreadable, or too small or too narrow.
         """
-        path = images.find(data / self.kind, self.name)
-        return images.fit(images.read(path), self.size, str(path))
+        return images.beside([picture for picture, _ in self.parts(data)])
+
+    def parts(self, data: Path) -> list[tuple[Image.Image, float]]:
+        """The picture, or each of several styles, with its share.
+
+        Raises:
+            ImageError: as `read` does.
+        """
+        names = styles.parse(self.name) if self.kind == "style" else ((self.name, 1.0),)
+        paths = [(images.find(data / self.kind, name), share) for name, share in names]
+        return [(images.fit(images.read(path), self.size, str(path)), share) for path, share in paths]
+
+
+def file_name(content: str, style: str) -> str:
+    """Of a pair of pictures, without a suffix: ``chelsea_great_wave``."""
+    return f"{content}_{style.replace(':', '-').replace(',', '+')}"
 
 
 def pair_name(content: str, style: str) -> str:

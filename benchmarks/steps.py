@@ -87,7 +87,7 @@ class Turns:
 
 
 def measure(say: Callable[[str], None]) -> Section:
-    """All sizes, with all cores and with one thread.
+    """All sizes with all cores; the smallest also with one thread, as in a study.
 
     Raises:
         FailedError: a job ended before its last step.
@@ -98,7 +98,7 @@ def measure(say: Callable[[str], None]) -> Section:
     rows: list[tuple[Cell, ...]] = []
     targets: list[Target] = []
     for size, rounds in ROUNDS.items():
-        for threads in sorted({cores(), 1}, reverse=True):
+        for threads in sorted({cores(), 1} if size == min(ROUNDS) else {cores()}, reverse=True):
             say(f"{size}×{size}, {fast}, {threads} thread{'s' * (threads > 1)}")
             found = _compare(size, threads, fast, rounds, plain_step=True)
             rows += found.rows(size, threads)

@@ -20,6 +20,7 @@ from study_support import DATA, PARAMS, ROOT
 from benchmarks import __main__ as bench
 from flows.settings import Settings
 from nst.cli import parser
+from nst.engine import styles
 from nst.params import STUDIES
 
 PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "examples/README.md")] + sorted(
@@ -74,7 +75,8 @@ def check_dvc(arguments: list[str]) -> None:
 def check_nst(arguments: list[str]) -> None:
     if arguments[-1] != "--help":
         parser().parse_args(arguments)
-        assert all((DATA.parent / name).is_file() for name in arguments if name.startswith("data/"))
+        pictures = [name for each in arguments if each.startswith("data/") for name, _ in styles.parse(each)]
+        assert all((DATA.parent / name).is_file() for name in pictures)
 
 
 def check_python(arguments: list[str]) -> None:

@@ -55,26 +55,35 @@ def test_what_needs_more() -> None:
     assert memory.estimate(make_job(size=512, style_scale=4.0), 512, 512, "bfloat16") > least
 
 
-def test_the_size_that_is_named_fits_and_the_next_does_not() -> None:
-    free = 4e9
+@pytest.mark.parametrize(("free", "named"), [(2e9, 1056), (3e9, 1600)])
+def test_the_size_that_is_named_fits_and_the_next_does_not(free: float, named: int) -> None:
     with pytest.raises(CapacityError) as caught:
         memory.check(make_job(size=4096), 3072, 4096, "bfloat16", free)
+    needed = memory.estimate(make_job(size=4096), 3072, 4096, "bfloat16")
     assert str(caught.value) == (
-        "a transfer at 4096 px needs about 15.2 GB of memory and 4.0 GB are free: a size of 1920 or less fits"
+        f"a transfer at 4096 px needs about {needed / 1e9:.1f} GB of memory and {free / 1e9:.1f} GB are free: "
+        f"a size of {named} or less fits"
     )
-    memory.check(make_job(size=1920), 1440, 1920, "bfloat16", free)
-    with pytest.raises(CapacityError, match="a size of 1920"):
-        memory.check(make_job(size=1952), 1464, 1952, "bfloat16", free)
+    memory.check(make_job(size=named), named * 3 // 4, named, "bfloat16", free)
+    with pytest.raises(CapacityError, match=f"a size of {named}"):
+        memory.check(make_job(size=named + 32), (named + 32) * 3 // 4, named + 32, "bfloat16", free)
+
+
+def test_a_large_square_fits_into_4_gb_in_tiles() -> None:
+    memory.check(make_job(size=2048), 2048, 2048, "bfloat16", 4e9)
 
 
 def test_2048_px_at_3_to_2_fit_into_4_gb_where_bfloat16_is_fast() -> None:
     memory.check(make_job(size=2048), 1365, 2048, "bfloat16", 4e9)
 
 
-def test_a_larger_picture_never_needs_less() -> None:
+def test_a_larger_picture_never_needs_less_but_where_tiles_begin() -> None:
+    first_in_tiles = 1680
     for precision in ("bfloat16", "float32"):
-        needed = [memory.estimate(make_job(), side, side, precision) for side in range(64, 4096, 16)]
-        assert needed == sorted(needed)
+        for sides in (range(64, first_in_tiles, 16), range(first_in_tiles, 4096, 16)):
+            needed = [memory.estimate(make_job(), side, side, precision) for side in sides]
+            assert needed == sorted(needed)
+            assert {memory.in_tiles(make_job(), side, side) for side in sides} == {sides.start == first_in_tiles}
 
 
 def test_where_no_size_fits_none_is_named() -> None:

@@ -206,7 +206,7 @@ class TestSlicedWasserstein:
     def test_is_near_the_metric_of_the_name(self) -> None:
         """Which has other directions and 1024 quantiles."""
         features, style = activations((1, 64, 20, 20), 0), activations((1, 64, 20, 20), 1).square()
-        metric = style_metrics.sliced_wasserstein({"a": features}, {"a": style_metrics.projected(style)})
+        metric = style_metrics.sliced_wasserstein(*({"a": style_metrics.projected(each)} for each in (features, style)))
         assert distance("sliced_wasserstein", features, style).item() == pytest.approx(metric, rel=0.05)
 
 

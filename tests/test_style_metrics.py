@@ -29,7 +29,7 @@ def shuffled(values: Tensor, seed: int = 0) -> Tensor:
 
 
 def distance(found: Tensor, target: Tensor) -> float:
-    return sliced_wasserstein({"layer": found}, {"layer": projected(target)})
+    return sliced_wasserstein({"layer": projected(found)}, {"layer": projected(target)})
 
 
 def wasserstein(a: np.ndarray, b: np.ndarray, power: int = 1) -> float:
@@ -83,7 +83,7 @@ class TestSlicedWasserstein:
         found, target = {"a": features(0), "b": features(1)}, {"a": features(2), "b": features(3)}
         scaled = [{"a": each["a"], "b": 1000 * each["b"]} for each in (found, target)]
         value, other = (
-            sliced_wasserstein(one, {name: projected(each) for name, each in two.items()})
+            sliced_wasserstein(*({name: projected(each) for name, each in layers.items()} for layers in (one, two)))
             for one, two in ((found, target), scaled)
         )
         assert other == pytest.approx(value, rel=1e-4)

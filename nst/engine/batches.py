@@ -9,6 +9,7 @@ from typing import TypeVar
 from nst.engine import images, ladder
 from nst.engine.jobs import Job
 from nst.engine.layers import LAYERS, multiplications
+from nst.engine.memory import TILED_TIME, in_tiles
 
 T = TypeVar("T")
 
@@ -63,8 +64,14 @@ def cost(job: Job, picture: bytes) -> float:
         picture: as for `kind`.
     """
     width, height = shape = images.png_size(picture)
-    passes = sum(rung.iterations * rung.scale**2 for rung in ladder.rungs(job, shape))
+    passes = sum(_tiled(job, rung, shape) * rung.iterations * rung.scale**2 for rung in ladder.rungs(job, shape))
     return multiplications(deepest_layer(job)) * width * height * passes
+
+
+def _tiled(job: Job, rung: ladder.Rung, shape: tuple[int, int]) -> float:
+    """What a step of a rung takes, of one that is not in tiles."""
+    width, height = (round(side * rung.scale) for side in shape)
+    return TILED_TIME if in_tiles(job, height, width) else 1.0
 
 
 def in_batches(

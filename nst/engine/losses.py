@@ -19,13 +19,18 @@ def gram_matrix(features: Tensor) -> Tensor:
     On a CPU the sums of bfloat16 activations are rounded to bfloat16, as its matrix multiplication gives them; on a GPU
     they are float32.  The result is float32 or wider.
     """
+    return gram_sums(features) / features[0, 0].numel()
+
+
+def gram_sums(features: Tensor) -> Tensor:
+    """Σ_hw F_ihw F_jhw (B, C, C): `gram_matrix` before the division by H·W."""
     rows = _rows(features)
-    return _products(rows.transpose(1, 2), rows, wide(features)) / rows.shape[1]
+    return _products(rows.transpose(1, 2), rows, wide(features))
 
 
 def content_loss(features: Tensor, target: Tensor) -> Tensor:
     """|F − P|² / |P|² over all channels and positions, for F and P of shape (B, C, H, W)."""
-    return _energy(features - target) / _energy(target).clamp_min(torch.finfo(torch.float32).tiny)
+    return _squares(features - target) / energy(target)
 
 
 def gram_distance(features: Tensor, target: Tensor) -> Tensor:
@@ -59,14 +64,14 @@ class _GramDistance(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, rows: Tensor, target: Tensor) -> Tensor:
         difference = _products(rows.transpose(1, 2), rows, target.dtype).div_(rows.shape[1]).sub_(target)
-        energy = _energy(target).clamp_min(torch.finfo(torch.float32).tiny)
-        ctx.save_for_backward(rows, difference, energy)
-        return _energy(difference) / energy
+        divisor = energy(target)
+        ctx.save_for_backward(rows, difference, divisor)
+        return _squares(difference) / divisor
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        rows, difference, energy = ctx.saved_tensors
-        scale = gradients[0] * 4 / (rows.shape[1] * energy)
+        rows, difference, divisor = ctx.saved_tensors
+        scale = gradients[0] * 4 / (rows.shape[1] * divisor)
         return _products(rows, (difference * scale[:, None, None]).to(rows.dtype), rows.dtype), None
 
 
@@ -94,7 +99,12 @@ def _rows(features: Tensor) -> Tensor:
     return features.permute(0, 2, 3, 1).flatten(1, 2)
 
 
-def _energy(values: Tensor) -> Tensor:
+def energy(target: Tensor) -> Tensor:
+    """What losses are divided by (B,): Σ v² of each target, or the least number above 0 where that is 0."""
+    return _squares(target).clamp_min(torch.finfo(torch.float32).tiny)
+
+
+def _squares(values: Tensor) -> Tensor:
     """Σ v² of each picture, summed in float32 or wider."""
     norm: Tensor = torch.linalg.vector_norm(values.flatten(1), dim=1, dtype=wide(values))
     return norm.square()

@@ -7,6 +7,13 @@ import psutil
 from nst.engine.jobs import LARGE, LBFGS_HISTORY, Job
 from nst.errors import CapacityError
 
+WHOLE = 2_800_000
+"""Pixels up to which a CPU sees a picture at once, 2048 × 1365; a larger one in tiles, see `nst.engine.tiles`."""
+TILE = 1024
+"""Of a tile's own square, about, at most, px."""
+TILED_TIME = 1.7
+"""What a step in tiles takes, of one at once: they overlap, and the network runs forward twice."""
+
 # Fitted to the peaks of processes of 64 to 2048 px (Linux, glibc, torch 2.14): within 12 %.
 _BASE = {"bfloat16": 0.75e9, "float32": 0.85e9}
 """Bytes of torch and of the networks."""
@@ -14,8 +21,14 @@ _STEP = {"bfloat16": 1450, "float32": 2500}
 """Bytes for each pixel, whatever the layers: the first two are the largest."""
 _LARGE_STEP = {"bfloat16": 1150, "float32": 2000}
 """The same where activations are computed again, see `nst.engine.onednn`."""
+_TILE = (TILE + 2 * 96) ** 2
+"""Pixels of a tile with its margin, where pictures are seen in tiles: the bytes of a step are for these."""
+_TILED_STEP = 175
+"""Bytes then for each pixel of the picture: itself, its gradient, Adam's state and the content's activations."""
 _METRICS = 0.92e9, 1050
-"""The same while the picture is measured, in float32, a layer at a time."""
+"""Bytes while the picture is measured, in float32, a layer at a time: of networks, and for each pixel."""
+_TILED_METRICS = 340
+"""Bytes for each pixel of a picture that is measured in tiles."""
 _ADAIN = 0.05e9
 """Bytes of the networks that make an AdaIN start."""
 _SORTING = 1600
@@ -33,13 +46,23 @@ def estimate(job: Job, height: int, width: int, precision: str) -> float:
     """
     pixels = height * width
     style_pixels = job.style_size**2 if job.style_size > job.size else 0  # at most; smaller ones take less than a step
-    step = max(_STEP[precision] * min(pixels, LARGE), _LARGE_STEP[precision] * pixels)
+    if in_tiles(job, height, width):
+        step = _STEP[precision] * _TILE + _TILED_STEP * pixels
+    else:
+        step = max(_STEP[precision] * min(pixels, LARGE), _LARGE_STEP[precision] * pixels)
     if job.optimizer == "lbfgs":
         step += _HISTORY * pixels
     if job.style and job.style_loss == "sliced_wasserstein":
         step += _SORTING * pixels
-    most = max(_BASE[precision] + step, _METRICS[0] + _METRICS[1] * max(pixels, style_pixels))
+    shown = max(pixels, style_pixels)
+    metrics = _METRICS[1] * shown if shown <= WHOLE else _METRICS[1] * _TILE + _TILED_METRICS * shown
+    most = max(_BASE[precision] + step, _METRICS[0] + metrics)
     return most + (_ADAIN if job.init == "adain" else 0)
+
+
+def in_tiles(job: Job, height: int, width: int) -> bool:
+    """Whether a CPU sees the job's picture, of that size, in tiles.  What one of the style losses sorts cannot be."""
+    return height * width > WHOLE and not (job.style and job.style_loss == "sliced_wasserstein")
 
 
 def available() -> float:

@@ -7,24 +7,25 @@ numbers.
 import functools
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from statistics import fmean, geometric_mean
-from typing import TYPE_CHECKING
+from statistics import geometric_mean
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from nst.engine import cfsd, images, st_lpips, styles, vgg
-from nst.engine.layers import CLASSIC, LAYERS
-from nst.engine.losses import content_loss, gram_distance, gram_matrix
-from nst.engine.style_metrics import arrangement, colour_distance, cumulative, projected, sliced_wasserstein
+from nst.engine import cfsd, images, st_lpips, styles, tiles, vgg
+from nst.engine.layers import CLASSIC, LAYERS, positions
+from nst.engine.losses import content_loss, gram_distance, gram_matrix, gram_sums
+from nst.engine.style_metrics import arrangement, colour_distance, cumulative, projected, sample, sliced_wasserstein
 from nst.engine.vgg import Encoder
 
 if TYPE_CHECKING:
     from PIL import Image
 
 CONTENT_LAYER = "conv4_2"
+_CONTENT_LAYERS = [CONTENT_LAYER, cfsd.LAYER]
 WASSERSTEIN_LAYERS = CLASSIC
 ARRANGEMENT_LAYER = "conv4_2"
 SMALLEST_ERROR = 1e-6
@@ -90,46 +91,83 @@ def distances(
 ) -> Distances:
     """All of them, from a picture (1, 3, H, W) to originals that are PNG files, the styles each with its share.
 
-    One layer's activations are in memory after the other: all together, those of a large picture would be most of what
-    a run needs.
-
     Args:
-        watch: is given the activations at `layers`, from the same pass through the network.
+        watch: is given the activations at `layers`, from the same pass through the network.  Of a large picture it is
+            given those of one tile after the other.
     """
     target = _content_target(content, weights, picture.device) if content else None
     original = _mean_style([(_style_target(png, weights, picture.device), share) for png, share in style])
-    arrangement_of = original.arranged if original and not content else None
-    perceived = structure = colour = arranged = None
-    if target and target.perceived is not None:
-        perceived = st_lpips.distance(st_lpips.activations(picture), target.perceived)
-    contents, errors, wasserstein = [], [], []
-    needed = {*layers, *(LAYERS if style else ()), *((CONTENT_LAYER, cfsd.LAYER) if content else ())}
-    for name, features in _encoder(weights, picture.device).stream(picture, needed) if needed else ():
-        if name in layers:
-            watch(name, features)
-        if target and name == CONTENT_LAYER:
-            contents.append(content_loss(features, target.features[name]))
-        if target and name == cfsd.LAYER:
-            structure = cfsd.distance(features, target.features[name])
-        if original:
-            errors.append(gram_distance(features, original.grams[name]))
-        if original and name in WASSERSTEIN_LAYERS:
-            wasserstein.append(sliced_wasserstein({name: features}, {name: original.quantiles[name]}))
-        if arrangement_of is not None and name == ARRANGEMENT_LAYER and features.shape == arrangement_of.shape:
-            arranged = arrangement(features, arrangement_of)
-    gram_errors = tuple(torch.cat(errors).tolist()) if errors else None  # a GPU is waited for once
+    arrangement_of = original.arranged if original and not target else None
+    kept = _CONTENT_LAYERS if target else [ARRANGEMENT_LAYER] if original else []
+    seen = _see(picture, weights, kept, statistics=bool(original), layers=layers, watch=watch)
+    structure = perceived = colour = arranged = wasserstein = content_error = None
+    if target:
+        content_error = content_loss(seen.kept[CONTENT_LAYER], target.features[CONTENT_LAYER]).item()
+        structure = cfsd.distance(seen.kept[cfsd.LAYER], target.features[cfsd.LAYER])
+        if target.perceived is not None:
+            perceived = st_lpips.distance(st_lpips.activations(picture), target.perceived)
+    gram_errors = None
     if original:
+        errors = [content_loss(seen.grams[name], original.grams[name]) for name in LAYERS]
+        gram_errors = tuple(torch.cat(errors).tolist())  # a GPU is waited for once
+        wasserstein = sliced_wasserstein(seen.quantiles, original.quantiles)
         colour = colour_distance(picture, original.colours)
+        if arrangement_of is not None and seen.kept[ARRANGEMENT_LAYER].shape == arrangement_of.shape:
+            arranged = arrangement(seen.kept[ARRANGEMENT_LAYER], arrangement_of)
     return Distances(
-        content=contents[0].item() if contents else None,
+        content=content_error,
         style=mean_error(gram_errors) if gram_errors else None,
         gram_errors=gram_errors,
-        sliced_wasserstein=fmean(wasserstein) if wasserstein else None,
+        sliced_wasserstein=wasserstein,
         colour=colour,
         cfsd=structure,
         st_lpips=perceived,
         arrangement=arranged,
     )
+
+
+class _Seen(NamedTuple):
+    """What metrics take from a picture's pass through the network."""
+
+    grams: dict[str, Tensor]
+    """Of all layers."""
+    quantiles: dict[str, Tensor]
+    """Of `WASSERSTEIN_LAYERS`."""
+    kept: dict[str, Tensor]
+    """Whole activations (1, C, H, W)."""
+
+
+def _see(
+    picture: Tensor,
+    weights: str,
+    kept: Collection[str],
+    *,
+    statistics: bool,
+    layers: Collection[str] = (),
+    watch: Callable[[str, Tensor], None] = lambda _layer, _features: None,
+) -> _Seen:
+    """One pass, tile by tile and layer by layer: all activations of a large picture would fill the memory.
+
+    Args:
+        kept: the layers whose activations are kept.
+        statistics: Gram matrices and quantiles too.
+    """
+    needed = {*kept, *layers, *(LAYERS if statistics else ())}
+    sums: dict[str, Tensor] = {}
+    samples: dict[str, list[Tensor]] = {}
+    whole: dict[str, Tensor] = {}
+    for tile, name, features in tiles.stream(_encoder(weights, picture.device), picture, needed):
+        if name in layers:
+            watch(name, features)
+        if name in kept:
+            tile.add_to(whole, name, features)
+        if statistics:
+            found = gram_sums(features)
+            sums[name] = sums[name] + found if name in sums else found
+        if statistics and name in WASSERSTEIN_LAYERS:
+            samples.setdefault(name, []).append(sample(features, tile.corner(name), positions(name, *tile.size)))
+    grams = {name: each / positions(name, *picture.shape[-2:]) for name, each in sums.items()}
+    return _Seen(grams, {name: projected(torch.cat(each, dim=2)) for name, each in samples.items()}, whole)
 
 
 def activations(picture: Tensor, layers: Collection[str], weights: str) -> dict[str, Tensor]:
@@ -157,7 +195,7 @@ class _Content:
 @functools.lru_cache(maxsize=4)
 def _content_target(png: bytes, weights: str, device: torch.device) -> _Content:
     picture = as_tensor(images.from_png(png)).to(device)
-    features = activations(picture, [CONTENT_LAYER, cfsd.LAYER], weights)
+    features = _see(picture, weights, _CONTENT_LAYERS, statistics=False).kept
     large_enough = min(picture.shape[-2:]) >= st_lpips.SMALLEST_SIDE
     return _Content(features, st_lpips.activations(picture) if large_enough else None)
 
@@ -179,14 +217,8 @@ class _Style:
 @functools.lru_cache(maxsize=4)
 def _style_target(png: bytes, weights: str, device: torch.device) -> _Style:
     picture = as_tensor(images.from_png(png)).to(device)
-    grams, quantiles, arranged = {}, {}, None
-    for name, features in _encoder(weights, device).stream(picture, LAYERS):
-        grams[name] = gram_matrix(features)
-        if name in WASSERSTEIN_LAYERS:
-            quantiles[name] = projected(features)
-        if name == ARRANGEMENT_LAYER:
-            arranged = features
-    return _Style(cumulative(picture), grams, quantiles, arranged)
+    seen = _see(picture, weights, [ARRANGEMENT_LAYER], statistics=True)
+    return _Style(cumulative(picture), seen.grams, seen.quantiles, seen.kept[ARRANGEMENT_LAYER])
 
 
 def _mean_style(parts: Sequence[tuple[_Style, float]]) -> _Style | None:

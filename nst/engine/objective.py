@@ -2,13 +2,13 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
 from nst.engine import style_losses
-from nst.engine.jobs import Job
+from nst.engine.jobs import Job, StyleLoss
 from nst.engine.losses import content_loss, total_variation, wide
 from nst.engine.recolour import grey
 from nst.engine.targets import Layers
@@ -29,8 +29,8 @@ class Objective:
     def __init__(
         self, jobs: Sequence[Job], encoder: Encoder, contents: Sequence[Layers], styles: Sequence[Layers]
     ) -> None:
+        self.encoder = encoder
         self._jobs = jobs
-        self._encoder = encoder
         self._contents = contents
         self._styles = styles
         self.is_grey = jobs[0].recoloured == "luminance"
@@ -44,7 +44,7 @@ class Objective:
         if self.is_grey:
             pictures = grey(pictures)
         losses = self.smoothness(pictures, numbers)
-        for layer, features in self._encoder(pictures, self._terms_of(numbers)).items():
+        for layer, features in self.encoder(pictures, self._terms_of(numbers)).items():
             losses = losses + self.at(layer, features, numbers)
         return losses
 
@@ -62,28 +62,31 @@ class Objective:
             return pictures.new_zeros(len(numbers))
         return self._tv_weights * total_variation(pictures)
 
+    def parts(self, number: int) -> "list[Part]":
+        """What the content and the style loss of a picture of the batch are made of."""
+        job = self._jobs[number]
+        return [*_content_parts(job, self._contents[number]), *_style_parts(job, self._styles[number])]
+
     def _terms_of(self, numbers: Sequence[int]) -> "Mapping[str, list[_Term]]":
         """By layer.  Made anew only when a picture has left the batch: a step copies nothing to a GPU."""
         if tuple(numbers) != self._numbers:
             jobs = [self._jobs[number] for number in numbers]
-            contents = [_content_parts(job, self._contents[number]) for job, number in zip(jobs, numbers, strict=True)]
-            styles = [_style_parts(job, self._styles[number]) for job, number in zip(jobs, numbers, strict=True)]
             self._numbers, self._terms = tuple(numbers), {}
-            for term in (*_together(contents), *_together(styles)):
+            for term in _together([self.parts(number) for number in numbers]):
                 self._terms.setdefault(term.layer, []).append(term)
             weights = [job.tv_weight for job in jobs]
-            self._tv_weights = torch.tensor(weights, device=self._encoder.device) if any(weights) else None
+            self._tv_weights = torch.tensor(weights, device=self.encoder.device) if any(weights) else None
         return self._terms
 
 
 _Distance = Callable[[Tensor, Tensor], Tensor]
 
 
-class _Part(NamedTuple):
+class Part(NamedTuple):
     """What one loss at one layer adds to the loss of one picture."""
 
     layer: str
-    name: str
+    name: Literal["content"] | StyleLoss
     """Of the loss."""
     distance: _Distance
     target: Tensor
@@ -91,15 +94,15 @@ class _Part(NamedTuple):
     weight: float
 
 
-def _content_parts(job: Job, targets: Layers) -> list[_Part]:
+def _content_parts(job: Job, targets: Layers) -> list[Part]:
     shares = _shares(job.content_weight, job.content_layers, job.content_layer_weights)
-    return [_Part(layer, "content", content_loss, target, shares[layer]) for layer, target in targets.items()]
+    return [Part(layer, "content", content_loss, target, shares[layer]) for layer, target in targets.items()]
 
 
-def _style_parts(job: Job, targets: Layers) -> list[_Part]:
+def _style_parts(job: Job, targets: Layers) -> list[Part]:
     distance = style_losses.load(job.style_loss).distance
     shares = _shares(job.style_weight, job.style_layers, job.style_layer_weights)
-    return [_Part(layer, job.style_loss, distance, target, shares[layer]) for layer, target in targets.items()]
+    return [Part(layer, job.style_loss, distance, target, shares[layer]) for layer, target in targets.items()]
 
 
 def _shares(weight: float, layers: Sequence[str], layer_weights: Sequence[float]) -> dict[str, float]:
@@ -109,9 +112,9 @@ def _shares(weight: float, layers: Sequence[str], layer_weights: Sequence[float]
     return {layer: weight * each / total for layer, each in zip(layers, layer_weights, strict=True)}
 
 
-def _together(parts: Sequence[Sequence[_Part]]) -> "Iterator[_Term]":
+def _together(parts: Sequence[Sequence[Part]]) -> "Iterator[_Term]":
     """The parts of each picture as few terms: one for each loss at each layer.  Their order depends on no batch."""
-    groups: dict[tuple[str, str], dict[int, _Part]] = {}
+    groups: dict[tuple[str, str], dict[int, Part]] = {}
     for index, each in enumerate(parts):
         for part in each:
             groups.setdefault((part.layer, part.name), {})[index] = part

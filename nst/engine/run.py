@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from nst.engine import adain, batches, images, init, ladder, malloc, metrics, recolour, targets, weights
+from nst.engine import adain, batches, images, init, ladder, malloc, memory, metrics, recolour, targets, tiles, weights
 from nst.engine.inputs import Inputs
 from nst.engine.jobs import Job
 from nst.engine.layers import LAYERS
@@ -28,6 +28,7 @@ from nst.engine.objective import Objective
 from nst.engine.optimize import Callback, Outcome, State, minimize, synchronize
 from nst.engine.parametrize import Fourier, Parametrization, Pixels, Sigmoid
 from nst.engine.results import Environment, Quality, Result, Timing
+from nst.engine.tiled import TiledObjective
 from nst.engine.vgg import Encoder
 
 
@@ -245,7 +246,10 @@ def _objective(jobs: Sequence[Job], inputs: Sequence[Inputs], device: torch.devi
         size = images.png_size(given.shape)
         styles.append(targets.style(given.styles, job.style_layers, network, job.style_loss, size))
     encoder = targets.encoder(network)
-    return Objective(jobs, encoder, contents, styles), encoder
+    width, height = images.png_size(inputs[0].shape)
+    in_tiles = device.type == "cpu" and all(memory.in_tiles(job, height, width) for job in jobs)
+    kind = TiledObjective if in_tiles else Objective
+    return kind(jobs, encoder, contents, styles), encoder
 
 
 def _dtype(job: Job) -> torch.dtype:
@@ -317,7 +321,8 @@ def _quality(
             nonlocal final_loss
             final_loss = final_loss + objective.at(layer, features, [number])
 
-        same = job.pooling == "max" and not objective.is_grey  # as what distances are measured in
+        # The loss comes from the pass that distances are measured in, where that is of the same picture and network.
+        same = job.pooling == "max" and not objective.is_grey and not tiles.are_needed(picture)
         layers = {*job.content_layers, *job.style_layers} if same else ()
         distances = metrics.distances(picture, inputs.content, inputs.styles, job.weights, layers=layers, watch=add)
         if not same:

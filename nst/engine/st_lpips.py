@@ -15,11 +15,15 @@ from nst.engine import weights
 
 SMALLEST_SIDE = 32
 """Px: below, the last layers have next to no positions.  The weights were trained on 64 px."""
+LARGEST = 2**21
+"""Pixels: larger pictures are measured at half their size, or a quarter, as the first layer takes 500 bytes of each."""
 
 
 def activations(picture: Tensor) -> list[Tensor]:
     """Of a picture (1, 3, H, W) in [0, 1], no side shorter than `SMALLEST_SIDE`: those of the five layers, (1, C, H',
     W'), after the ReLU and scaled to length 1 at each position."""
+    while picture.shape[-2] * picture.shape[-1] > LARGEST:
+        picture = F.avg_pool2d(picture, 2)
     with torch.no_grad():
         return [F.normalize(each, eps=1e-10) for each in _activations(picture)]
 

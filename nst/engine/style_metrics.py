@@ -5,6 +5,7 @@ The first two compare distributions over all positions, as the Gram matrices do.
 The style loss of the name sliced_wasserstein has other directions.
 """
 
+import math
 from collections.abc import Mapping
 from statistics import fmean
 
@@ -15,6 +16,8 @@ from nst.engine.style_losses.sliced_wasserstein import directions
 
 QUANTILES = 1024
 """Values by which a distribution is compared with one of another size."""
+SAMPLED = 2**18
+"""Positions from which the quantiles of a layer are taken, at most."""
 LEVELS = 256
 """Values of a channel of an 8-bit picture."""
 SMOOTHING = 1.5
@@ -22,9 +25,9 @@ SMOOTHING = 1.5
 _TINY = torch.finfo(torch.float32).tiny
 
 
-def sliced_wasserstein(features: Mapping[str, Tensor], targets: Mapping[str, Tensor]) -> float:
-    """Mean over the layers of `targets` of W² / |P|², for activations (1, C, H, W) and what `projected` gives of the
-    style's, whose sizes may differ.
+def sliced_wasserstein(found: Mapping[str, Tensor], targets: Mapping[str, Tensor]) -> float:
+    """Mean over the layers of W² / |P|², for what `projected` gives of a picture and of its style, whose sizes may
+    differ.
 
     In a direction the activations of all positions are a distribution of numbers, and W² is the squared difference of
     the quantiles of both, over as many directions as there are channels (Bonneel et al. 2015; for style: Heitz et al.
@@ -34,18 +37,26 @@ def sliced_wasserstein(features: Mapping[str, Tensor], targets: Mapping[str, Ten
     distance by 0.3 %, independent ones by 7 %.
     """
     return fmean(
-        ((projected(features[name]) - target).square().mean() / target.square().mean().clamp_min(_TINY)).item()
+        ((found[name] - target).square().mean() / target.square().mean().clamp_min(_TINY)).item()
         for name, target in targets.items()
     )
 
 
+def sample(features: Tensor, corner: tuple[int, int], count: int) -> Tensor:
+    """Activations (1, C, M) for `projected`, of part of a picture (1, C, H, W), whose first has that row and column in
+    the whole, which has `count` positions.  Of more than `SAMPLED`, every n-th row and column of the whole is taken."""
+    step = math.ceil(math.sqrt(count / SAMPLED))
+    top, left = (-each % step for each in corner)
+    return features[..., top::step, left::step].flatten(2)
+
+
 def projected(features: Tensor) -> Tensor:
-    """Quantiles of activations (1, C, H, W) in fixed directions: (C, `QUANTILES`).
+    """Quantiles of activations (1, C, …) in fixed directions: (C, `QUANTILES`).
 
     Quantile i of n is the value of rank (i + ½) / n of the sorted ones, without interpolation.
     """
     channels = features.shape[1]
-    values = directions(channels, channels, features.device).to(features.dtype) @ features[0].reshape(channels, -1)
+    values = directions(channels, channels, features.device).to(features.dtype) @ features[0].flatten(1)
     if values.device.type == "cpu":
         values.numpy().sort(axis=-1)  # in place; 20 times as fast as torch, which sorts indices too
     else:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from nst.engine import images, style_losses, styles, vgg
+from nst.engine import images, style_losses, styles, tiles, vgg
 from nst.engine.jobs import Pooling, StyleLoss
 from nst.engine.layers import positions
 from nst.engine.metrics import as_tensor
@@ -37,8 +37,11 @@ def encoder(network: Network) -> Encoder:
 @functools.lru_cache(maxsize=4)
 def content(png: bytes, layers: tuple[str, ...], network: Network) -> Layers:
     """Activations of a content picture, a PNG file.  Cached, as the jobs of a study share a few pictures."""
-    with torch.no_grad():
-        return encoder(network)(as_tensor(images.from_png(png)).to(network.device), layers)
+    picture = as_tensor(images.from_png(png)).to(network.device)
+    whole: dict[str, Tensor] = {}
+    for tile, name, part in tiles.stream(encoder(network), picture, layers):
+        tile.add_to(whole, name, part)
+    return whole
 
 
 def style(
@@ -56,6 +59,18 @@ def style(
 @functools.lru_cache(maxsize=16)
 def statistics(png: bytes, layers: tuple[str, ...], network: Network, loss: StyleLoss, size: tuple[int, int]) -> Layers:
     width, height = size
+    picture = as_tensor(images.from_png(png)).to(network.device)
+    if tiles.are_needed(picture) and style_losses.is_additive(loss):
+        return _summed(picture, layers, network, style_losses.load_additive(loss))
     target = style_losses.load(loss).target
-    features = encoder(network).stream(as_tensor(images.from_png(png)).to(network.device), layers)
+    features = encoder(network).stream(picture, layers)
     return {name: target(each, positions(name, height, width)) for name, each in features}
+
+
+def _summed(picture: Tensor, layers: tuple[str, ...], network: Network, loss: style_losses.Additive) -> Layers:
+    """The same of a large picture, tile by tile."""
+    sums: dict[str, Tensor] = {}
+    for _, name, features in tiles.stream(encoder(network), picture, layers):
+        each = loss.sums(features)
+        sums[name] = sums[name] + each if name in sums else each
+    return {name: loss.of_sums(each, positions(name, *picture.shape[-2:])) for name, each in sums.items()}

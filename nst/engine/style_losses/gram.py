@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from nst.engine.losses import gram_distance, gram_matrix
+from nst.engine.losses import gram_distance, gram_matrix, gram_sums
 
 
 def target(features: Tensor, positions: int) -> Tensor:
@@ -14,3 +14,13 @@ def target(features: Tensor, positions: int) -> Tensor:
 def distance(features: Tensor, targets: Tensor) -> Tensor:
     """|G − A|² / |A|², see `gram_distance`."""
     return gram_distance(features, targets)
+
+
+def sums(features: Tensor) -> Tensor:
+    """The products of the channels (1, C, C), summed over positions."""
+    return gram_sums(features)
+
+
+def of_sums(sums: Tensor, count: int) -> Tensor:
+    """The Gram matrix."""
+    return sums / count

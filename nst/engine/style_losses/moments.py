@@ -25,6 +25,18 @@ def distance(features: Tensor, targets: Tensor) -> Tensor:
     return picture_by_picture(_Distance.apply, features, targets)
 
 
+def sums(features: Tensor) -> Tensor:
+    """Values and their squares (1, 2, C), summed over positions."""
+    values = features.to(wide(features)).flatten(2)
+    return torch.stack([values.sum(2), values.square().sum(2)], dim=1)
+
+
+def of_sums(sums: Tensor, count: int) -> Tensor:
+    """Means and deviations."""
+    mean, square = (sums / count).unbind(1)
+    return torch.stack([mean, (square - mean.square()).clamp_min(_TINY).sqrt()], dim=1)
+
+
 def _moments(features: Tensor) -> Tensor:
     """Mean and standard deviation (B, 2, C) of activations (B, C, H, W)."""
     deviation, mean = torch.std_mean(features.to(wide(features)), dim=(2, 3), correction=0)

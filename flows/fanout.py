@@ -25,12 +25,11 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from prefect.tasks import Task
 from prefect.utilities.annotations import quote
 
-from flows import server, worker
-from flows.cluster import Workers
+from flows import services, worker
 from flows.processes import RUN_AGAIN, ClusterError
 from flows.settings import Settings
 from flows.store import Store
-from flows.worker import Order
+from flows.worker import Order, Workers
 from nst.engine import batches
 from nst.engine.jobs import Job
 from nst.engine.machine import Machine, precision_of
@@ -137,7 +136,7 @@ class FanOut:
             missing: returns the jobs that are wanted by now, and that neither are in `orders` nor were returned before.
             threads: of the flow.  More jobs are asked for when one of them has nothing left to do.
         """
-        api, looked = server.Watch(self._settings.server_timeout), time.monotonic()
+        api, looked = services.Watch(self._settings.server_timeout), time.monotonic()
         self._submit_all(orders)
         try:
             while True:

@@ -16,7 +16,7 @@ from contextlib import suppress
 
 import psutil
 
-from flows import processes, server
+from flows import processes, services
 from flows.processes import ClusterError
 from flows.settings import HOME, ROOT, load
 
@@ -94,8 +94,8 @@ def hold() -> None:
         said = {"pid": str(os.getpid())}
         processes.say(file, json.dumps(said))
         # Without both, any user of this machine, and any web page that one of them opens, could deploy code.
-        with server.started(_port(), load(), {"PREFECT_SERVER_API_AUTH_STRING": password}) as own:
-            os.environ[server.API] = own.url
+        with services.server(_port(), load(), {"PREFECT_SERVER_API_AUTH_STRING": password}) as own:
+            os.environ[services.API] = own.url
             os.environ["PREFECT_API_AUTH_STRING"] = password
             os.environ["NST_ROOT"] = str(ROOT)  # for prefect.yaml
             _prefect("work-pool", "create", POOL, "--type", "process", "--overwrite")
@@ -131,7 +131,7 @@ def _close_runs() -> None:
 
 def _port() -> int:
     with socket.socket() as probe:
-        return server.free_port() if probe.connect_ex(("127.0.0.1", _PORT)) == 0 else _PORT
+        return services.free_port() if probe.connect_ex(("127.0.0.1", _PORT)) == 0 else _PORT
 
 
 def _prefect(*words: str) -> None:

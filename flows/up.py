@@ -16,7 +16,7 @@ from pathlib import Path
 
 import psutil
 
-from flows import cluster, processes, server, settings
+from flows import processes, services, settings
 from flows.processes import ClusterError
 from nst.errors import NSTError
 
@@ -78,11 +78,11 @@ def run(words: Sequence[str], where: settings.Settings) -> int:
 def _start(where: settings.Settings, stack: ExitStack) -> dict[str, str]:
     """Starts the services; returns their addresses by variable, or what went wrong as "error"."""
     try:
-        stack.enter_context(server.api(where))
-        address = where.dask_address or stack.enter_context(cluster.started(where, where.own_workers))
+        stack.enter_context(services.api(where))
+        address = where.dask_address or stack.enter_context(services.cluster(where, where.own_workers))
     except NSTError as error:
         return {"error": str(error)}
-    return {server.API: os.environ[server.API], "NST_DASK_ADDRESS": address}
+    return {services.API: os.environ[services.API], "NST_DASK_ADDRESS": address}
 
 
 def sweep(root: Path) -> None:

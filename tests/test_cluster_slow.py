@@ -30,7 +30,7 @@ from flows_support import (
     written,
 )
 
-from flows import server
+from flows import services
 
 pytestmark = pytest.mark.cluster
 
@@ -343,7 +343,7 @@ class TestBucket:
     @pytest.fixture
     def bucket(self, tmp_path: Path) -> Iterator[dict[str, str]]:
         """The environment that leads to a bucket called `studies`."""
-        port = server.free_port()
+        port = services.free_port()
         where = {
             "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
             "AWS_ACCESS_KEY_ID": "someone",

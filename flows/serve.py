@@ -23,8 +23,6 @@ from flows.settings import HOME, ROOT, load
 POOL = "nst"
 _PORT = 4200
 """Prefect's usual one; another is taken if it is in use."""
-_ENDING = 40.0
-"""Seconds that everything may take to end by itself."""
 _LOCK = f"the server of {HOME}"
 
 
@@ -72,12 +70,7 @@ def stop() -> None:
     except (KeyError, psutil.Error):
         print("nothing to stop")
         return
-    family = [holder, *holder.children(recursive=True)]
-    holder.terminate()  # it ends the others, which takes a while
-    _, left = psutil.wait_procs(family, timeout=_ENDING)
-    for process in left:
-        with suppress(psutil.Error):
-            process.kill()
+    processes.stop(holder, grace=40.0)  # it ends the others, which takes a while
     print("stopped")
 
 

@@ -44,7 +44,7 @@ def run(counts: Sequence[int], data: Path, folder: Path) -> None:
         def body() -> None:
             with closing(fan_out.run(orders, lambda: [], 2 * WORKERS)) as outcomes:
                 for _, outcome in outcomes:
-                    if isinstance(outcome, fanout.Failure):
+                    if isinstance(outcome, worker.Failed):
                         raise RuntimeError(outcome.reason)
                     ended.append(time.monotonic())
                     if len(ended) in counts:

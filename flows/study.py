@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from flows import processes, settings
 from flows.processes import JobsFailedError
-from flows.worker import Order, Workers
+from flows.worker import Failed, Order, Workers
 from nst.engine import images, memory
 from nst.engine.inputs import inputs
 from nst.engine.jobs import Job
@@ -152,7 +152,6 @@ def _run_jobs(
     from tqdm import tqdm
 
     from flows import artifact
-    from flows.fanout import Failure
 
     new: dict[Job, Result] = {}
     failed = 0
@@ -168,7 +167,7 @@ def _run_jobs(
     )
     with bar, closing(fan_out.run(orders, collection.missing, threads)) as ended:
         for order, outcome in ended:
-            if isinstance(outcome, Failure):
+            if isinstance(outcome, Failed):
                 failed += 1
                 bar.write(f"failed: {order.job.title}: {outcome.reason}", file=sys.stderr)
             else:

@@ -21,15 +21,14 @@ from typing import TYPE_CHECKING, Any
 from flows.processes import RUN_AGAIN, ClusterError
 from nst import engine
 from nst.engine import malloc
+from nst.engine.inputs import Inputs
+from nst.engine.jobs import Job
 from nst.engine.machine import Machine, engine_digest, machine
+from nst.engine.results import Result
 from nst.errors import NSTError
 
 if TYPE_CHECKING:
     from distributed import Client
-
-    from nst.engine.inputs import Inputs
-    from nst.engine.jobs import Job
-    from nst.engine.results import Result
 
 _PREFIX = "nst "
 """Starts the name of the Dask resource that says what a worker is."""
@@ -45,21 +44,21 @@ SHARERS = "NST_SHARERS"
 class Order:
     """A job that has to be run, with all that a worker needs for it."""
 
-    job: "Job"
-    inputs: "Inputs"
+    job: Job
+    inputs: Inputs
     key: str
     """Of its stored result."""
 
 
 @dataclass(frozen=True)
 class Failed:
-    """A batch that could not be run."""
+    """A batch, or one job, that could not be run."""
 
     reason: str
     """One line."""
-    worker: str
+    worker: str = ""
     """Address of the worker that tried."""
-    may_pass: bool
+    may_pass: bool = False
     """Whether trying again makes sense: what the engine raises on purpose would only come again."""
 
 
@@ -91,7 +90,9 @@ def dask_setup(worker: Any) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         malloc.keep_freed_memory()
-        import_engine()
+        for module in pkgutil.iter_modules(engine.__path__, "nst.engine."):
+            importlib.import_module(module.name)
+        importlib.import_module("torchmetrics.functional.image")
         offer = {resource(machine()): 1.0, **gpu_memory()}
     except Exception as error:  # Dask would log it and start the worker all the same
         offer = {_BROKEN + " ".join(f"{type(error).__name__}: {error}".split()): 1.0}
@@ -111,14 +112,7 @@ def gpu_memory() -> dict[str, float]:
     return {GPU_MEMORY: torch.cuda.get_device_properties(0).total_memory / int(os.environ.get(SHARERS, "1"))}
 
 
-def import_engine() -> None:
-    """Imports all that jobs need."""
-    for module in pkgutil.iter_modules(engine.__path__, "nst.engine."):
-        importlib.import_module(module.name)
-    importlib.import_module("torchmetrics.functional.image")
-
-
-def run_batch(jobs: "Sequence[Job]", inputs: "Sequence[Inputs]", threads: int) -> "list[Result] | Failed":
+def run_batch(jobs: Sequence[Job], inputs: Sequence[Inputs], threads: int) -> list[Result] | Failed:
     """Runs the jobs as one batch.  Errors are returned, as not every exception survives the way back."""
     from distributed import get_worker
 
@@ -129,16 +123,11 @@ def run_batch(jobs: "Sequence[Job]", inputs: "Sequence[Inputs]", threads: int) -
         text = " ".join(str(error).split())
         expected = isinstance(error, NSTError)
         return Failed(text if expected else f"{type(error).__name__}: {text}", address, may_pass=not expected)
-    return [
-        dataclasses.replace(
-            result,
-            environment=dataclasses.replace(result.environment, worker=f"{result.environment.worker} {address}"),
-        )
-        for result in results
-    ]
+    places = [dataclasses.replace(each.environment, worker=f"{each.environment.worker} {address}") for each in results]
+    return [dataclasses.replace(each, environment=place) for each, place in zip(results, places, strict=True)]
 
 
-def _run(jobs: "Sequence[Job]", inputs: "Sequence[Inputs]", threads: int) -> "list[Result]":
+def _run(jobs: Sequence[Job], inputs: Sequence[Inputs], threads: int) -> list[Result]:
     """Where a batch does not fit into the GPU's memory, its halves are run one after the other."""
     import torch
 
@@ -152,10 +141,7 @@ def _run(jobs: "Sequence[Job]", inputs: "Sequence[Inputs]", threads: int) -> "li
     # Behind the `except` nothing refers to the failed batch's tensors any more, so their memory can be freed.
     torch.cuda.empty_cache()
     half = len(jobs) // 2
-    return [
-        *_run(jobs[:half], inputs[:half], threads),
-        *_run(jobs[half:], inputs[half:], threads),
-    ]
+    return _run(jobs[:half], inputs[:half], threads) + _run(jobs[half:], inputs[half:], threads)
 
 
 def is_out_of_memory(error: BaseException | None) -> bool:
@@ -207,20 +193,19 @@ class Workers:
     def _found(self) -> dict[str, Machine | str]:
         """All workers by address, and what each is."""
         try:
-            workers = self._client.scheduler_info(n_workers=-1)["workers"]
+            self._about = self._client.scheduler_info(n_workers=-1)["workers"]
         except (OSError, TimeoutError) as error:
             raise ClusterError(f"the Dask cluster has ended ({error}): {RUN_AGAIN}") from None
-        return {name: machine_of(about.get("resources", {})) for name, about in workers.items()}
+        return {name: machine_of(about.get("resources", {})) for name, about in self._about.items()}
 
     def memory(self) -> float:
         """Bytes at which Dask restarts a worker, of the one with the least; infinite where there is no limit."""
-        about = self._client.scheduler_info(n_workers=-1)["workers"].values()
-        return min((worker["memory_limit"] for worker in about if worker["memory_limit"]), default=float("inf"))
+        limits = [self._about[name]["memory_limit"] for name in self.names]
+        return min(filter(None, limits), default=float("inf"))
 
     def gpu_memory(self) -> float:
         """Bytes of its GPU that a worker may fill, of the one with the least; 0 where none says it."""
-        about = self._client.scheduler_info(n_workers=-1)["workers"]
-        resources = [about[name].get("resources", {}) for name in self.names if name in about]
+        resources = [self._about[name]["resources"] for name in self.names]
         return min((float(each[GPU_MEMORY]) for each in resources if GPU_MEMORY in each), default=0.0)
 
     def look(self) -> None:

@@ -166,11 +166,7 @@ def ask() -> Exception | None:
 
 
 class Watch:
-    """Jobs do not wait for the API, so one that is busy is borne for a while; one that has ended is an error at once.
-
-    Args:
-        patience: seconds that it may be busy.
-    """
+    """Jobs do not wait for the API: one that is busy is borne for so many seconds, one that has ended is an error."""
 
     def __init__(self, patience: float) -> None:
         self._patience = patience
@@ -217,10 +213,8 @@ def client(settings: Settings, workers: int) -> "Iterator[Client]":
             found = Client(address, timeout=settings.cluster_timeout)
         except (OSError, ValueError) as error:
             raise ClusterError(f"no Dask scheduler answers at {address}: {error}") from None
-        try:
-            yield found
-        finally:
-            found.close(timeout=2)
+        stack.callback(found.close, timeout=2)
+        yield found
 
 
 @contextmanager
@@ -282,9 +276,10 @@ def _local(settings: Settings, workers: int) -> "SpecCluster":
         "preload": ["flows.worker"],
         "silence_logs": logging.CRITICAL,
     }
-    spec = {}
-    for number in range(workers):
-        spec[number] = {"cls": Nanny, "options": {**options, "env": _gpu_of(number, workers, devices)}}
+    spec = {
+        number: {"cls": Nanny, "options": {**options, "env": _gpu_of(number, workers, devices)}}
+        for number in range(workers)
+    }
     scheduler = {"host": "127.0.0.1", "dashboard": True, "dashboard_address": "127.0.0.1:0"}
     return SpecCluster(spec, {"cls": Scheduler, "options": scheduler}, silence_logs=logging.CRITICAL)
 

@@ -38,7 +38,6 @@ from nst.engine.results import Result
 _LOOK = 10.0
 """Seconds between two looks at the API and the workers."""
 
-
 Outcome = tuple[Order, Result | worker.Failed]
 
 
@@ -78,7 +77,6 @@ def run_flow(study: str, body: Callable[[], None], most: int) -> None:
     Raises:
         ClusterError: Prefect's API is busy or has ended.
     """
-
     runner: Any = ThreadPoolTaskRunner(max_workers=most)
 
     @flow(name="study", flow_run_name=study, persist_result=False, task_runner=runner)

@@ -1,4 +1,8 @@
-"""What jobs run on: Prefect's API and a Dask cluster, each one of our own or one that was given."""
+"""What jobs run on: Prefect's API and a Dask cluster, each one of our own or one that was given.
+
+`api` and `client` choose; `server` and `cluster` start.  Where one cannot be started, or does not answer in time, all
+four raise `ClusterError`.
+"""
 
 import itertools
 import logging
@@ -47,11 +51,7 @@ _TEMPORARY = {
 
 @contextmanager
 def api(settings: Settings) -> Iterator[None]:
-    """Prefect's API, at ``PREFECT_API_URL``: the one that this names, or a temporary one of our own.
-
-    Raises:
-        ClusterError: it cannot be started or does not answer.
-    """
+    """Prefect's API, at ``PREFECT_API_URL``: the one that this names, or a temporary one of our own."""
     if given := os.environ.get(API):
         if ask() and ask():  # a connection may break once
             raise ClusterError(f"Prefect's API at {given} does not answer; unset {API} to have one started")
@@ -68,23 +68,13 @@ class Server:
 
     process: "subprocess.Popen[bytes]"
     page: str
-
-    @property
-    def url(self) -> str:
-        """Of its API."""
-        return f"{self.page}/api"
+    url: str
+    """Of its API."""
 
 
 @contextmanager
 def server(port: int, settings: Settings, options: dict[str, str]) -> Iterator[Server]:
-    """A server on this port of the loopback device; it answers now, and ends with this process.
-
-    Args:
-        options: more environment variables.
-
-    Raises:
-        ClusterError: it ended, or did not answer in time.
-    """
+    """A Prefect server on this port of the loopback device, with these variables in its environment."""
     page = f"http://127.0.0.1:{port}"
     environment = {**os.environ, **_OPTIONS, "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": page, **options}
     environment.pop(API, None)
@@ -103,7 +93,7 @@ def server(port: int, settings: Settings, options: dict[str, str]) -> Iterator[S
                 start_new_session=True,  # Ctrl-C is for us; the server is stopped when the flow has ended
             )
         try:
-            own = Server(process, page)
+            own = Server(process, page, f"{page}/api")
             _wait(own, settings.server_timeout, log)
             print(f"Prefect's page: {page}", file=sys.stderr)
             yield own
@@ -197,14 +187,7 @@ _FORKED_WITH = ["flows.worker", "distributed.nanny", "torch", "torchmetrics.func
 
 @contextmanager
 def client(settings: Settings, workers: int) -> "Iterator[Client]":
-    """A client of the cluster that was given by address, or of one of our own.
-
-    Args:
-        workers: of a cluster of our own.
-
-    Raises:
-        ClusterError: it cannot be started or does not answer.
-    """
+    """A client of the cluster that was given by address, or of one of our own with so many workers."""
     from distributed import Client
 
     with ExitStack() as stack:
@@ -219,11 +202,7 @@ def client(settings: Settings, workers: int) -> "Iterator[Client]":
 
 @contextmanager
 def cluster(settings: Settings, workers: int) -> Iterator[str]:
-    """A cluster of the kind that the settings name; yields the scheduler's address.
-
-    Raises:
-        ClusterError: its package is not installed, or it does not take its options.
-    """
+    """A cluster of the kind that the settings name; yields the scheduler's address."""
     import dask
     import distributed  # noqa: F401  (its defaults must be set before ours)
 

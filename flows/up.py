@@ -20,7 +20,7 @@ from flows import processes, services, settings
 from flows.processes import ClusterError
 from nst.errors import NSTError
 
-FOLDER = "NST_SUPERVISOR"
+_SUPERVISOR = "NST_SUPERVISOR"
 """Environment variable: the supervisor's folder."""
 _FOLDER = settings.HOME / ".cache" / "up"
 _WANTED, _READY = "wanted", "ready"
@@ -34,9 +34,9 @@ def join() -> None:
     Raises:
         ClusterError: it could not start them, or has ended.
     """
-    if FOLDER not in os.environ:
+    if _SUPERVISOR not in os.environ:
         return
-    folder = Path(os.environ[FOLDER])
+    folder = Path(os.environ[_SUPERVISOR])
     with suppress(OSError):
         (folder / _WANTED).touch()
     while not (folder / _READY).exists():
@@ -56,7 +56,7 @@ def run(words: Sequence[str], where: settings.Settings) -> int:
         _FOLDER.mkdir(parents=True)
         stack.callback(shutil.rmtree, _FOLDER, ignore_errors=True)
         wanted, ready = _FOLDER / _WANTED, _FOLDER / _READY
-        child = processes.start(words, env={**os.environ, FOLDER: str(_FOLDER), processes.OWNER: str(os.getpid())})
+        child = processes.start(words, env={**os.environ, _SUPERVISOR: str(_FOLDER), processes.OWNER: str(os.getpid())})
         try:
             while child.poll() is None:
                 if wanted.exists() and not ready.exists():

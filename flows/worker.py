@@ -21,14 +21,15 @@ from typing import TYPE_CHECKING, Any
 from flows.processes import RUN_AGAIN, ClusterError
 from nst import engine
 from nst.engine import malloc
-from nst.engine.inputs import Inputs
-from nst.engine.jobs import Job
 from nst.engine.machine import Machine, engine_digest, machine
-from nst.engine.results import Result
 from nst.errors import NSTError
 
 if TYPE_CHECKING:
     from distributed import Client
+
+    from nst.engine.inputs import Inputs
+    from nst.engine.jobs import Job
+    from nst.engine.results import Result
 
 _PREFIX = "nst "
 """Starts the name of the Dask resource that says what a worker is."""
@@ -44,8 +45,8 @@ SHARERS = "NST_SHARERS"
 class Order:
     """A job that has to be run, with all that a worker needs for it."""
 
-    job: Job
-    inputs: Inputs
+    job: "Job"
+    inputs: "Inputs"
     key: str
     """Of its stored result."""
 
@@ -112,7 +113,7 @@ def gpu_memory() -> dict[str, float]:
     return {GPU_MEMORY: torch.cuda.get_device_properties(0).total_memory / int(os.environ.get(SHARERS, "1"))}
 
 
-def run_batch(jobs: Sequence[Job], inputs: Sequence[Inputs], threads: int) -> list[Result] | Failed:
+def run_batch(jobs: "Sequence[Job]", inputs: "Sequence[Inputs]", threads: int) -> "list[Result] | Failed":
     """Runs the jobs as one batch.  Errors are returned, as not every exception survives the way back."""
     from distributed import get_worker
 
@@ -127,7 +128,7 @@ def run_batch(jobs: Sequence[Job], inputs: Sequence[Inputs], threads: int) -> li
     return [dataclasses.replace(each, environment=place) for each, place in zip(results, places, strict=True)]
 
 
-def _run(jobs: Sequence[Job], inputs: Sequence[Inputs], threads: int) -> list[Result]:
+def _run(jobs: "Sequence[Job]", inputs: "Sequence[Inputs]", threads: int) -> "list[Result]":
     """Where a batch does not fit into the GPU's memory, its halves are run one after the other."""
     import torch
 

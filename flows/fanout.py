@@ -128,7 +128,7 @@ class FanOut:
             missing: returns the jobs that are wanted by now, and that neither are in `orders` nor were returned before.
             threads: of the flow.  More jobs are asked for when one of them has nothing left to do.
         """
-        api, looked = services.Watch(self._settings.server_timeout), time.monotonic()
+        answered = looked = time.monotonic()
         self._submit_all(orders)
         try:
             while True:
@@ -139,7 +139,7 @@ class FanOut:
                 if not self._running:
                     return
                 if time.monotonic() - looked > _LOOK:
-                    api.look()
+                    answered = services.last_answer(answered, self._settings.server_timeout)
                     self._workers.look()
                     looked = time.monotonic()
                 with suppress(queue.Empty):

@@ -155,28 +155,24 @@ def ask() -> Exception | None:
         return client.api_healthcheck()
 
 
-class Watch:
-    """Jobs do not wait for the API: one that is busy is borne for so many seconds, one that has ended is an error."""
+def last_answer(before: float, patience: float) -> float:
+    """Asks the API how it is; returns when it last answered: now, or as before where it is only busy.
 
-    def __init__(self, patience: float) -> None:
-        self._patience = patience
-        self._answered = time.monotonic()
+    Jobs do not wait for it, so one that is busy is borne for so many seconds.
 
-    def look(self) -> None:
-        """Asks the API how it is.
+    Raises:
+        ClusterError: it has ended, or has been busy for longer.
+    """
+    import httpx
 
-        Raises:
-            ClusterError: it has ended, or has been busy for too long.
-        """
-        import httpx
-
-        error = ask()
-        if error is None:
-            self._answered = time.monotonic()
-        elif isinstance(error, httpx.ConnectError):
-            raise ClusterError(f"Prefect's API has ended: {RUN_AGAIN}")
-        elif (silent := time.monotonic() - self._answered) > self._patience:
-            raise ClusterError(f"Prefect's API has been busy for {silent:.0f} s (NST_SERVER_TIMEOUT): {RUN_AGAIN}")
+    error = ask()
+    if error is None:
+        return time.monotonic()
+    if isinstance(error, httpx.ConnectError):
+        raise ClusterError(f"Prefect's API has ended: {RUN_AGAIN}")
+    if (silent := time.monotonic() - before) > patience:
+        raise ClusterError(f"Prefect's API has been busy for {silent:.0f} s (NST_SERVER_TIMEOUT): {RUN_AGAIN}")
+    return before
 
 
 # ── The Dask cluster ──────────────────────────────────────────────────────────────────────────────────────────────────

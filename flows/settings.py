@@ -7,7 +7,6 @@ import argparse
 import difflib
 import logging
 import os
-import re
 from pathlib import Path
 from typing import Any, Literal
 
@@ -111,10 +110,8 @@ def load() -> Settings:
     """
     try:
         found = Settings()
-    except NotJSONError as error:
-        field = re.search(r'field "(\w+)"', str(error))
-        name = f"NST_{field[1].upper()}" if field else "a variable"
-        raise SettingsError(f"{name} is not valid JSON") from None
+    except NotJSONError:  # the one field that is JSON
+        raise SettingsError("NST_CLUSTER_OPTIONS is not valid JSON") from None
     except ValidationError as error:
         first = error.errors()[0]
         name = "_".join(["NST", *map(str, first["loc"])]).upper()

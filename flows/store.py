@@ -167,8 +167,8 @@ def wanted(store: Store, where: settings.Settings, arguments: argparse.Namespace
     keys: set[str] = set()
     with services.client(where, 1) as client:
         machine = Workers(client, where.cluster_timeout).machine
+    given = studies.resolve(params.load(arguments.params), arguments.reports)
     for name in STUDIES:
-        given = studies.resolve(params.load(arguments.params), arguments.reports)
         found = study.Collection(studies.load(name), given, arguments.data, store, where.threads, machine)
         if found.missing():
             raise NSTError(f"{name} is not finished, so it is not known which jobs it wants: `make repro` first")

@@ -172,7 +172,7 @@ def test_the_server_answers_nobody_for_a_while(checkout: Checkout, tmp_path: Pat
 
 
 BEFORE_A_BATCH = "    try:\n        results = _run("
-AFTER_A_BATCH = "    return [\n        dataclasses.replace("
+AFTER_A_BATCH = "    places = ["
 
 
 def poisoned(checkout: Checkout, poison: str, when: str = BEFORE_A_BATCH) -> AbstractContextManager[None]:

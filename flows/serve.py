@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
+from pathlib import Path
 
 import psutil
 
@@ -34,25 +35,23 @@ def start() -> None:
     """
     log = HOME / ".prefect" / "serve.log"
     log.parent.mkdir(parents=True, exist_ok=True)
-    if not _said():
-        with log.open("wb") as output:
-            holder = subprocess.Popen(
-                [sys.executable, "-m", "flows.serve", "hold"],
-                cwd=ROOT,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                start_new_session=True,
-            )
-        while "page" not in _said():
-            if holder.poll() is not None and not _said():
-                words = log.read_text(errors="replace").strip().splitlines() or ["it said nothing"]
-                raise ClusterError(f"the server did not start: {words[-1]} (see {log})")
-            time.sleep(0.2)
-    said = _said()
+    holder = None if _said() else _start_holder(log)
+    while "page" not in (said := _said()):
+        if not said and (holder is None or holder.poll() is not None):
+            words = log.read_text(errors="replace").strip().splitlines() or ["it said nothing"]
+            raise ClusterError(f"the server did not start: {words[-1]} (see {log})")
+        time.sleep(0.2)
     print(f"{said['page']}   (`make serve-stop` ends it; the page asks for the password {said['password']})")
     variables = f"PREFECT_API_URL={said['page']}/api PREFECT_API_AUTH_STRING={said['password']}"
     print(f"run it now: {variables} prefect deployment run regenerate/regenerate")
+
+
+def _start_holder(log: Path) -> "subprocess.Popen[bytes]":
+    command = [sys.executable, "-m", "flows.serve", "hold"]
+    with log.open("wb") as output:
+        return subprocess.Popen(
+            command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
+        )
 
 
 def _said() -> dict[str, str]:

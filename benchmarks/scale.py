@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-from flows import cluster, server, settings, worker
+from flows import services, settings, worker
 
 if TYPE_CHECKING:
     from nst.engine.inputs import Inputs
@@ -28,12 +28,12 @@ WORKERS = 4
 def run(counts: Sequence[int], data: Path, folder: Path) -> None:
     """Runs as many jobs as the last of `counts`, and prints a row when as many as each have ended."""
     where = settings.Settings(cache=str(folder / "jobs"), workers=WORKERS, cluster="local", dask_address=None)
-    with cluster.client(where, WORKERS) as client, server.api(where):
+    with services.client(where, WORKERS) as client, services.api(where):
         from flows import fanout
         from flows.store import Store
         from nst.engine.machine import key
 
-        workers = cluster.Workers(client, where.cluster_timeout)
+        workers = worker.Workers(client, where.cluster_timeout)
         job, inputs = small_job(data)
         jobs = [dataclasses.replace(job, seed=seed) for seed in range(counts[-1])]
         orders = [worker.Order(each, inputs, key(each, inputs, workers.machine)) for each in jobs]
@@ -44,7 +44,7 @@ def run(counts: Sequence[int], data: Path, folder: Path) -> None:
         def body() -> None:
             with closing(fan_out.run(orders, lambda: [], 2 * WORKERS)) as outcomes:
                 for _, outcome in outcomes:
-                    if isinstance(outcome, fanout.Failure):
+                    if isinstance(outcome, worker.Failed):
                         raise RuntimeError(outcome.reason)
                     ended.append(time.monotonic())
                     if len(ended) in counts:
@@ -87,7 +87,7 @@ def main() -> None:
     print("|---|---|---|---|---|---|")
     with tempfile.TemporaryDirectory(prefix="nst-scale-") as folder:
         os.environ["PREFECT_HOME"] = folder
-        os.environ.pop(server.API, None)
+        os.environ.pop(services.API, None)
         settings.prepare_environment()
         run(sorted(arguments.counts), arguments.data, Path(folder))
 

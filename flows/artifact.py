@@ -40,13 +40,17 @@ def markdown(study: str, new: Mapping[Job, Result], finished_before: int, report
         for job, result in list(new.items())[:_ROWS]
         for where in [result.environment]
     ]
+    numbers = [
+        (name, f"{value:.4g}" if isinstance(value, float) else str(value))
+        for name, value in tables.flat(tables.read_metrics(folder)).items()
+    ]
     lines = [
         f"# {study.capitalize()}",
         "",
         f"{len(new)} jobs run, {finished_before} finished before. {_places(reports.resolve(), study)}",
         "",
         *_picture(folder / "figures"),
-        *_table(("metric", "value"), _numbers(folder)),
+        *_table(("metric", "value"), numbers),
         *_table(("job", "seconds", "device", "worker"), listed),
     ]
     if len(new) > _ROWS:
@@ -61,12 +65,6 @@ def _places(reports: Path, study: str) -> str:
             f"This is an experiment: in `{settings.HOME}`, `dvc exp show` lists it and `dvc exp apply` takes it over."
         )
     return f"Report: `{reports / 'index.html'}`, tables and pictures: `{reports / study}`."
-
-
-def _numbers(folder: Path) -> list[tuple[str, ...]]:
-    """All that the study found, a row each."""
-    found = tables.flat(tables.read_metrics(folder))
-    return [(name, f"{value:.4g}" if isinstance(value, float) else str(value)) for name, value in found.items()]
 
 
 def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> list[str]:

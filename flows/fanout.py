@@ -25,12 +25,11 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from prefect.tasks import Task
 from prefect.utilities.annotations import quote
 
-from flows import server, worker
-from flows.cluster import Workers
+from flows import services, worker
 from flows.processes import RUN_AGAIN, ClusterError
 from flows.settings import Settings
 from flows.store import Store
-from flows.worker import Order
+from flows.worker import Order, Workers
 from nst.engine import batches
 from nst.engine.jobs import Job
 from nst.engine.machine import Machine, precision_of
@@ -39,15 +38,7 @@ from nst.engine.results import Result
 _LOOK = 10.0
 """Seconds between two looks at the API and the workers."""
 
-
-@dataclass(frozen=True)
-class Failure:
-    """A job that failed although it was tried again."""
-
-    reason: str
-
-
-Outcome = tuple[Order, Result | Failure]
+Outcome = tuple[Order, Result | worker.Failed]
 
 
 @dataclass(eq=False)
@@ -77,7 +68,7 @@ class BatchFailedError(Exception):
 
     def __init__(self, failed: worker.Failed) -> None:
         super().__init__(failed.reason)
-        self.may_pass = failed.may_pass
+        self.failed = failed
 
 
 def run_flow(study: str, body: Callable[[], None], most: int) -> None:
@@ -86,15 +77,15 @@ def run_flow(study: str, body: Callable[[], None], most: int) -> None:
     Raises:
         ClusterError: Prefect's API is busy or has ended.
     """
+    runner: Any = ThreadPoolTaskRunner(max_workers=most)
 
+    @flow(name="study", flow_run_name=study, persist_result=False, task_runner=runner)
     def run() -> None:
         with TagsContext(current_tags=set()):  # for each tag of a task, Prefect would ask its server for a slot
             body()
 
-    runner: Any = ThreadPoolTaskRunner(max_workers=most)
-    study_flow = flow(name="study", flow_run_name=study, persist_result=False, task_runner=runner)(run)
     try:
-        study_flow()
+        run()
         APILogWorker.drain_all(timeout=10.0)  # the server may be ours, and about to end
     except httpx.HTTPError as error:
         what = "is busy" if isinstance(error, httpx.HTTPStatusError | httpx.TimeoutException) else "has ended"
@@ -137,7 +128,7 @@ class FanOut:
             missing: returns the jobs that are wanted by now, and that neither are in `orders` nor were returned before.
             threads: of the flow.  More jobs are asked for when one of them has nothing left to do.
         """
-        api, looked = server.Watch(self._settings.server_timeout), time.monotonic()
+        answered = looked = time.monotonic()
         self._submit_all(orders)
         try:
             while True:
@@ -148,7 +139,7 @@ class FanOut:
                 if not self._running:
                     return
                 if time.monotonic() - looked > _LOOK:
-                    api.look()
+                    answered = services.last_answer(answered, self._settings.server_timeout)
                     self._workers.look()
                     looked = time.monotonic()
                 with suppress(queue.Empty):
@@ -183,18 +174,20 @@ class FanOut:
         except BatchFailedError as error:
             log.error("%s: %s", batch.title, error)
             if len(batch.orders) == 1:
-                yield batch.orders[0], Failure(str(error))
+                yield batch.orders[0], error.failed
             else:
                 for order in batch.orders:
                     self._submit(Batch((order,)))
         except KilledWorker:
             if batch.is_lone:
-                yield batch.orders[0], Failure("its worker died each time it was tried (out of memory?)")
+                yield batch.orders[0], worker.Failed("its worker died each time it was tried (out of memory?)")
             else:
                 self._lone += [Batch((order,), last_try=True) for order in batch.orders]
         else:
             for order, result in zip(batch.orders, results, strict=True):
-                log.info("%s: %s", order.job.title, _describe(result))
+                seconds, where = result.timing.seconds, result.environment
+                place = f"{where.device} in {where.precision}, worker {where.worker}"
+                log.info("%s: %.1f s on %s", order.job.title, seconds, place)
                 yield order, result
 
     def _compute(self, title: str, batch: Batch) -> list[Result]:
@@ -236,7 +229,7 @@ class FanOut:
             while not self._stopped.is_set():
                 if only and not set(only) & set(self._workers.names):
                     future.cancel()
-                    return worker.Failed("the workers that could try it again have gone", "", may_pass=True)
+                    return worker.Failed("the workers that could try it again have gone", may_pass=True)
                 with suppress(TimeoutError):  # if it cannot be fetched, it is computed again
                     wait(future, timeout=1.0)
                     return future.result(timeout=60.0)  # type: ignore[no-any-return]
@@ -263,10 +256,4 @@ def in_batches(orders: Sequence[Order], most: Callable[[Job, bytes], int]) -> li
 def _may_help(_task: Any, _run: Any, state: Any) -> bool:
     """Whether trying again makes sense.  Dask has tried what killed its worker again already."""
     error = state.result(raise_on_failure=False)
-    return isinstance(error, BatchFailedError) and error.may_pass
-
-
-def _describe(result: Result) -> str:
-    """One line for the log."""
-    where = result.environment
-    return f"{result.timing.seconds:.1f} s on {where.device} in {where.precision}, worker {where.worker}"
+    return isinstance(error, BatchFailedError) and error.failed.may_pass

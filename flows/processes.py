@@ -28,11 +28,6 @@ from nst.errors import NSTError
 OWNER = "NST_OWNER"
 """Environment variable: the process id for which everything below it works."""
 
-FAILED = 1
-WRONG_INPUT = 2
-INTERRUPTED = 130
-TERMINATED = 143
-
 RUN_AGAIN = "run the command again; finished jobs are kept"
 """What to do after an error of what jobs run on."""
 
@@ -65,17 +60,17 @@ def run_command(main: Callable[[], int]) -> None:
         code = main()
     except NSTError as error:
         print(f"error: {error}", file=sys.stderr)
-        code = FAILED if isinstance(error, ClusterError | JobsFailedError) else WRONG_INPUT
+        code = 1 if isinstance(error, ClusterError | JobsFailedError) else 2  # 2: wrong input
     except Stopped:
-        code = TERMINATED
+        code = 128 + signal.SIGTERM
     except KeyboardInterrupt:
         print("interrupted: finished jobs are kept", file=sys.stderr)
-        code = INTERRUPTED
+        code = 128 + signal.SIGINT
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO):
             raise
         print(f"error: {error.strerror}: {error.filename or 'while writing'}", file=sys.stderr)
-        code = FAILED
+        code = 1
     sys.exit(code)
 
 
@@ -139,21 +134,15 @@ def start(command: Sequence[str], **options: object) -> "subprocess.Popen[bytes]
     return subprocess.Popen(step, **options)  # type: ignore[call-overload, no-any-return]
 
 
-def stop(process: "subprocess.Popen[Any]", grace: float = _GRACE) -> None:
-    """Ends a child and all below it: SIGTERM first, SIGKILL after `grace` seconds."""
-    family = []
+def stop(process: "subprocess.Popen[Any] | psutil.Process", grace: float = _GRACE) -> None:
+    """Ends a process, then all that were below it and are left: SIGTERM first, SIGKILL after `grace` seconds."""
+    family: list[psutil.Process] = []
     with suppress(psutil.Error):
         family = psutil.Process(process.pid).children(recursive=True)
-    process.terminate()
-    with suppress(subprocess.TimeoutExpired):
-        process.wait(grace)  # it may end those below it itself
-    process.kill()
-    process.wait()
-    stop_all(family, grace)
-
-
-def stop_all(family: Sequence[psutil.Process], grace: float) -> None:
-    """SIGTERM to all, and SIGKILL to those that are left after `grace` seconds."""
+    for end in (process.terminate, process.kill):
+        with suppress(psutil.Error, subprocess.TimeoutExpired):
+            end()
+            process.wait(grace)  # it may end those below it itself
     for send in (psutil.Process.terminate, psutil.Process.kill):
         for member in family:
             with suppress(psutil.Error):

@@ -46,13 +46,10 @@ def regenerate(stages: list[str] | None = None, params: dict[str, Any] | None = 
         _step("push", "dvc", "push")
 
 
+@task(name="step", task_run_name="{name}", persist_result=False)
 def _step(name: str, *command: str) -> None:
-    """Runs a command as a task of this name."""
-    task(name="step", task_run_name=name, persist_result=False)(_run)(command)
-
-
-def _run(command: tuple[str, ...]) -> None:
     """Runs a command when no other run has the checkout, and hands what it says to Prefect's log."""
+    del name  # Prefect's, for the page
     log = get_run_logger()
     log.info("%s", " ".join(command))
     last: deque[str] = deque(maxlen=5)

@@ -13,18 +13,17 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
+from pathlib import Path
 
 import psutil
 
-from flows import processes, server
+from flows import processes, services
 from flows.processes import ClusterError
 from flows.settings import HOME, ROOT, load
 
 POOL = "nst"
 _PORT = 4200
 """Prefect's usual one; another is taken if it is in use."""
-_ENDING = 40.0
-"""Seconds that everything may take to end by itself."""
 _LOCK = f"the server of {HOME}"
 
 
@@ -36,25 +35,23 @@ def start() -> None:
     """
     log = HOME / ".prefect" / "serve.log"
     log.parent.mkdir(parents=True, exist_ok=True)
-    if not _said():
-        with log.open("wb") as output:
-            holder = subprocess.Popen(
-                [sys.executable, "-m", "flows.serve", "hold"],
-                cwd=ROOT,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                start_new_session=True,
-            )
-        while "page" not in _said():
-            if holder.poll() is not None and not _said():
-                words = log.read_text(errors="replace").strip().splitlines() or ["it said nothing"]
-                raise ClusterError(f"the server did not start: {words[-1]} (see {log})")
-            time.sleep(0.2)
-    said = _said()
+    holder = None if _said() else _start_holder(log)
+    while "page" not in (said := _said()):
+        if not said and (holder is None or holder.poll() is not None):
+            words = log.read_text(errors="replace").strip().splitlines() or ["it said nothing"]
+            raise ClusterError(f"the server did not start: {words[-1]} (see {log})")
+        time.sleep(0.2)
     print(f"{said['page']}   (`make serve-stop` ends it; the page asks for the password {said['password']})")
     variables = f"PREFECT_API_URL={said['page']}/api PREFECT_API_AUTH_STRING={said['password']}"
     print(f"run it now: {variables} prefect deployment run regenerate/regenerate")
+
+
+def _start_holder(log: Path) -> "subprocess.Popen[bytes]":
+    command = [sys.executable, "-m", "flows.serve", "hold"]
+    with log.open("wb") as output:
+        return subprocess.Popen(
+            command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
+        )
 
 
 def _said() -> dict[str, str]:
@@ -72,12 +69,7 @@ def stop() -> None:
     except (KeyError, psutil.Error):
         print("nothing to stop")
         return
-    family = [holder, *holder.children(recursive=True)]
-    holder.terminate()  # it ends the others, which takes a while
-    _, left = psutil.wait_procs(family, timeout=_ENDING)
-    for process in left:
-        with suppress(psutil.Error):
-            process.kill()
+    processes.stop(holder, grace=40.0)  # it ends the others, which takes a while
     print("stopped")
 
 
@@ -94,8 +86,8 @@ def hold() -> None:
         said = {"pid": str(os.getpid())}
         processes.say(file, json.dumps(said))
         # Without both, any user of this machine, and any web page that one of them opens, could deploy code.
-        with server.started(_port(), load(), {"PREFECT_SERVER_API_AUTH_STRING": password}) as own:
-            os.environ[server.API] = own.url
+        with services.server(_port(), load(), {"PREFECT_SERVER_API_AUTH_STRING": password}) as own:
+            os.environ[services.API] = own.url
             os.environ["PREFECT_API_AUTH_STRING"] = password
             os.environ["NST_ROOT"] = str(ROOT)  # for prefect.yaml
             _prefect("work-pool", "create", POOL, "--type", "process", "--overwrite")
@@ -131,7 +123,7 @@ def _close_runs() -> None:
 
 def _port() -> int:
     with socket.socket() as probe:
-        return server.free_port() if probe.connect_ex(("127.0.0.1", _PORT)) == 0 else _PORT
+        return services.free_port() if probe.connect_ex(("127.0.0.1", _PORT)) == 0 else _PORT
 
 
 def _prefect(*words: str) -> None:

@@ -7,7 +7,6 @@ import argparse
 import difflib
 import logging
 import os
-import re
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,22 +21,12 @@ ROOT = Path.cwd() if Path("dvc.yaml").is_file() else Path(__file__).resolve().pa
 """The folder of the studies: the one that `nst init` made, where the command runs in it, else the checkout.
 Paths that are not absolute are relative to it."""
 
+HOME = Path(*ROOT.parts[: ROOT.parts.index(".dvc")]) if ".dvc" in ROOT.parts else ROOT
+"""The folder that keeps `.env`, finished jobs and Prefect's database.
+DVC tries experiments in copies of ROOT, below its .dvc/tmp, without the files that git ignores."""
+
 _BETWEEN_PROCESSES = {"NST_OWNER", "NST_SUPERVISOR", "NST_ROOT", "NST_SHARERS"}
 """Variables that processes set for those they start."""
-
-
-def _home() -> Path:
-    """The folder that keeps `.env`, finished jobs and Prefect's database.
-
-    DVC tries experiments in copies of the studies' folder, below its .dvc/tmp, without the files that git ignores.
-    """
-    parts = ROOT.parts
-    if ".dvc" in parts:
-        return Path(*parts[: parts.index(".dvc")])
-    return ROOT
-
-
-HOME = _home()
 
 
 class SettingsError(NSTError):
@@ -45,35 +34,22 @@ class SettingsError(NSTError):
 
 
 class Settings(BaseSettings):
-    """Each field is set by the variable ``NST_<FIELD>``, for example ``NST_WORKERS=8``."""
+    """Each field is set by the variable ``NST_<FIELD>``, like ``NST_WORKERS=8``; docs/cluster.md has them all."""
 
     model_config = SettingsConfigDict(env_prefix="NST_", env_file=HOME / ".env", extra="ignore", env_ignore_empty=True)
 
-    workers: int | None = Field(default=None, ge=1)
-    """Worker processes of a cluster of our own; by default one for each GPU, or for each core where there is none."""
-    threads: int = Field(default=1, ge=1)
-    """Threads of one job.  Another number changes last bits, so results of the two are stored apart."""
-    batch: int | None = Field(default=None, ge=1)
-    """Jobs that share forward and backward passes; by default as many as the GPU has room for, and 1 on a CPU,
-    where more are no faster."""
-    memory_limit: str = "auto"
-    """Memory of one local worker before it is restarted, like 3GB; auto: its share of the machine; 0: no limit."""
-    dask_address: str | None = None
-    """A running Dask scheduler to use instead of a cluster of our own, like tcp://10.0.0.1:8786."""
+    workers: int | None = Field(default=None, ge=1)  # of a cluster of our own; None: one a GPU, or a core where none is
+    threads: int = Field(default=1, ge=1)  # of one job; another number changes last bits, and is stored apart
+    batch: int | None = Field(default=None, ge=1)  # jobs; None: as many as the GPU has room for, and 1 on a CPU
+    memory_limit: str = "auto"  # of one local worker before it is restarted; auto: its share of the machine; 0: none
+    dask_address: str | None = None  # of a running scheduler; None: a cluster of our own
     cluster: Literal["local", "slurm"] = "local"
-    """What to start: processes on this machine, or batch jobs of SLURM."""
-    cluster_options: dict[str, Any] = {}
-    """More arguments for `dask_jobqueue.SLURMCluster`, as JSON; they win over ours."""
+    cluster_options: dict[str, Any] = {}  # more arguments for `dask_jobqueue.SLURMCluster`, as JSON; they win over ours
     retries: int = Field(default=2, ge=0)
-    """How often a job that failed is tried again."""
-    retry_delay: float = Field(default=1.0, ge=0)
-    """Seconds before it is tried again."""
-    cache: str = ".cache/jobs"
-    """Where finished jobs are stored: a folder, which may be a shared one, or a URL like s3://bucket/prefix."""
-    server_timeout: float = Field(default=120.0, gt=0)
-    """Seconds that Prefect's API may take to start, and that it may be busy while jobs run."""
-    cluster_timeout: float = Field(default=120.0, gt=0)
-    """Seconds that the Dask cluster may take to answer, and that it may be without a worker."""
+    retry_delay: float = Field(default=1.0, ge=0)  # seconds
+    cache: str = ".cache/jobs"  # a folder, which may be a shared one, or a URL like s3://bucket/prefix
+    server_timeout: float = Field(default=120.0, gt=0)  # seconds for Prefect's API to start, and that it may be busy
+    cluster_timeout: float = Field(default=120.0, gt=0)  # seconds for Dask to answer, and that it may have no worker
 
     @field_validator("cache")
     @classmethod
@@ -134,10 +110,8 @@ def load() -> Settings:
     """
     try:
         found = Settings()
-    except NotJSONError as error:
-        field = re.search(r'field "(\w+)"', str(error))
-        name = f"NST_{field[1].upper()}" if field else "a variable"
-        raise SettingsError(f"{name} is not valid JSON") from None
+    except NotJSONError:  # the one field that is JSON
+        raise SettingsError("NST_CLUSTER_OPTIONS is not valid JSON") from None
     except ValidationError as error:
         first = error.errors()[0]
         name = "_".join(["NST", *map(str, first["loc"])]).upper()
@@ -158,7 +132,6 @@ QUIET_AND_OFFLINE = {
     "PREFECT_LOGGING_INTERNAL_LEVEL": "CRITICAL",
     "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
     "PREFECT_LOGGING_LOGGERS_PREFECT_FLOW_RUNS_LEVEL": "INFO",  # to the API: what ran where
-    "PREFECT_SERVER_LOGGING_LEVEL": "CRITICAL",
     "PREFECT_CLI_PROMPT": "false",
     "PYTHONWARNINGS": "ignore:resource_tracker",  # what a killed process left is cleaned up, and no news
     "PREFECT_CLIENT_MAX_RETRIES": "2",  # of 5: a server that has ended is noticed in seconds, not minutes

@@ -17,6 +17,7 @@ from typing import Any
 
 from flows import processes, settings
 from flows.processes import ClusterError
+from flows.worker import Workers
 from nst.engine.jobs import Job
 from nst.engine.results import Result
 from nst.errors import NSTError, ResultError
@@ -160,14 +161,14 @@ def wanted(store: Store, where: settings.Settings, arguments: argparse.Namespace
     Raises:
         NSTError: a study is not finished, so that it cannot be known what else it will want.
     """
-    from flows import cluster, study
+    from flows import services, study
     from nst import params, studies
 
     keys: set[str] = set()
-    with cluster.client(where, 1) as client:
-        machine = cluster.Workers(client, where.cluster_timeout).machine
+    with services.client(where, 1) as client:
+        machine = Workers(client, where.cluster_timeout).machine
+    given = studies.resolve(params.load(arguments.params), arguments.reports)
     for name in STUDIES:
-        given = studies.resolve(params.load(arguments.params), arguments.reports)
         found = study.Collection(studies.load(name), given, arguments.data, store, where.threads, machine)
         if found.missing():
             raise NSTError(f"{name} is not finished, so it is not known which jobs it wants: `make repro` first")

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from flows import processes, settings
 from flows.processes import JobsFailedError
-from flows.worker import Order
+from flows.worker import Failed, Order, Workers
 from nst.engine import images, memory
 from nst.engine.inputs import inputs
 from nst.engine.jobs import Job
@@ -99,21 +99,21 @@ def run_study(arguments: argparse.Namespace) -> None:
     """
     settings.load()  # wrong ones are found before anything starts
     study, params = _checked(arguments)
-    from flows import cluster, server, up
+    from flows import services, up
     from flows.store import Store
 
     with processes.lock(f"{arguments.study} of {arguments.reports.resolve()}"):
         up.join()
         where = settings.load()
         store = Store(where.cache)
-        with cluster.client(where, where.own_workers) as client:
-            workers = cluster.Workers(client, where.cluster_timeout)
+        with services.client(where, where.own_workers) as client:
+            workers = Workers(client, where.cluster_timeout)
             collection = Collection(
                 study, params, arguments.data, store, where.threads, workers.machine, workers.memory()
             )
             if orders := collection.missing():
                 store.try_writing()
-                with server.api(where):
+                with services.api(where):
                     from flows import fanout  # imports Prefect, which reads now where its API is
 
                     # One batch runs on each worker and one waits there.  NST_WORKERS may still come.
@@ -152,7 +152,6 @@ def _run_jobs(
     from tqdm import tqdm
 
     from flows import artifact
-    from flows.fanout import Failure
 
     new: dict[Job, Result] = {}
     failed = 0
@@ -168,7 +167,7 @@ def _run_jobs(
     )
     with bar, closing(fan_out.run(orders, collection.missing, threads)) as ended:
         for order, outcome in ended:
-            if isinstance(outcome, Failure):
+            if isinstance(outcome, Failed):
                 failed += 1
                 bar.write(f"failed: {order.job.title}: {outcome.reason}", file=sys.stderr)
             else:

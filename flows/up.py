@@ -16,11 +16,11 @@ from pathlib import Path
 
 import psutil
 
-from flows import cluster, processes, server, settings
+from flows import processes, services, settings
 from flows.processes import ClusterError
 from nst.errors import NSTError
 
-FOLDER = "NST_SUPERVISOR"
+_SUPERVISOR = "NST_SUPERVISOR"
 """Environment variable: the supervisor's folder."""
 _FOLDER = settings.HOME / ".cache" / "up"
 _WANTED, _READY = "wanted", "ready"
@@ -34,9 +34,9 @@ def join() -> None:
     Raises:
         ClusterError: it could not start them, or has ended.
     """
-    if FOLDER not in os.environ:
+    if _SUPERVISOR not in os.environ:
         return
-    folder = Path(os.environ[FOLDER])
+    folder = Path(os.environ[_SUPERVISOR])
     with suppress(OSError):
         (folder / _WANTED).touch()
     while not (folder / _READY).exists():
@@ -56,7 +56,7 @@ def run(words: Sequence[str], where: settings.Settings) -> int:
         _FOLDER.mkdir(parents=True)
         stack.callback(shutil.rmtree, _FOLDER, ignore_errors=True)
         wanted, ready = _FOLDER / _WANTED, _FOLDER / _READY
-        child = processes.start(words, env={**os.environ, FOLDER: str(_FOLDER), processes.OWNER: str(os.getpid())})
+        child = processes.start(words, env={**os.environ, _SUPERVISOR: str(_FOLDER), processes.OWNER: str(os.getpid())})
         try:
             while child.poll() is None:
                 if wanted.exists() and not ready.exists():
@@ -78,11 +78,11 @@ def run(words: Sequence[str], where: settings.Settings) -> int:
 def _start(where: settings.Settings, stack: ExitStack) -> dict[str, str]:
     """Starts the services; returns their addresses by variable, or what went wrong as "error"."""
     try:
-        stack.enter_context(server.api(where))
-        address = where.dask_address or stack.enter_context(cluster.started(where, where.own_workers))
+        stack.enter_context(services.api(where))
+        address = where.dask_address or stack.enter_context(services.cluster(where, where.own_workers))
     except NSTError as error:
         return {"error": str(error)}
-    return {server.API: os.environ[server.API], "NST_DASK_ADDRESS": address}
+    return {services.API: os.environ[services.API], "NST_DASK_ADDRESS": address}
 
 
 def sweep(root: Path) -> None:

@@ -1,6 +1,6 @@
-"""What a Dask worker runs: a batch of jobs.  It needs `nst` and this module; neither Prefect nor its API nor the store.
+"""What a Dask worker says of itself and runs, and which workers the driver takes.
 
-Start workers with ``--preload flows.worker``.
+A worker is started with ``--preload flows.worker``, and needs neither Prefect nor its API nor the store.
 """
 
 import dataclasses
@@ -9,17 +9,24 @@ import json
 import os
 import pkgutil
 import signal
+import sys
+import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
+from flows.processes import RUN_AGAIN, ClusterError
 from nst import engine
 from nst.engine import malloc
-from nst.engine.machine import Machine, machine
+from nst.engine.machine import Machine, engine_digest, machine
 from nst.errors import NSTError
 
 if TYPE_CHECKING:
+    from distributed import Client
+
     from nst.engine.inputs import Inputs
     from nst.engine.jobs import Job
     from nst.engine.results import Result
@@ -46,13 +53,13 @@ class Order:
 
 @dataclass(frozen=True)
 class Failed:
-    """A batch that could not be run."""
+    """A batch, or one job, that could not be run."""
 
     reason: str
     """One line."""
-    worker: str
+    worker: str = ""
     """Address of the worker that tried."""
-    may_pass: bool
+    may_pass: bool = False
     """Whether trying again makes sense: what the engine raises on purpose would only come again."""
 
 
@@ -84,7 +91,9 @@ def dask_setup(worker: Any) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         malloc.keep_freed_memory()
-        import_engine()
+        for module in pkgutil.iter_modules(engine.__path__, "nst.engine."):
+            importlib.import_module(module.name)
+        importlib.import_module("torchmetrics.functional.image")
         offer = {resource(machine()): 1.0, **gpu_memory()}
     except Exception as error:  # Dask would log it and start the worker all the same
         offer = {_BROKEN + " ".join(f"{type(error).__name__}: {error}".split()): 1.0}
@@ -104,13 +113,6 @@ def gpu_memory() -> dict[str, float]:
     return {GPU_MEMORY: torch.cuda.get_device_properties(0).total_memory / int(os.environ.get(SHARERS, "1"))}
 
 
-def import_engine() -> None:
-    """Imports all that jobs need."""
-    for module in pkgutil.iter_modules(engine.__path__, "nst.engine."):
-        importlib.import_module(module.name)
-    importlib.import_module("torchmetrics.functional.image")
-
-
 def run_batch(jobs: "Sequence[Job]", inputs: "Sequence[Inputs]", threads: int) -> "list[Result] | Failed":
     """Runs the jobs as one batch.  Errors are returned, as not every exception survives the way back."""
     from distributed import get_worker
@@ -122,13 +124,8 @@ def run_batch(jobs: "Sequence[Job]", inputs: "Sequence[Inputs]", threads: int) -
         text = " ".join(str(error).split())
         expected = isinstance(error, NSTError)
         return Failed(text if expected else f"{type(error).__name__}: {text}", address, may_pass=not expected)
-    return [
-        dataclasses.replace(
-            result,
-            environment=dataclasses.replace(result.environment, worker=f"{result.environment.worker} {address}"),
-        )
-        for result in results
-    ]
+    places = [dataclasses.replace(each.environment, worker=f"{each.environment.worker} {address}") for each in results]
+    return [dataclasses.replace(each, environment=place) for each, place in zip(results, places, strict=True)]
 
 
 def _run(jobs: "Sequence[Job]", inputs: "Sequence[Inputs]", threads: int) -> "list[Result]":
@@ -145,10 +142,7 @@ def _run(jobs: "Sequence[Job]", inputs: "Sequence[Inputs]", threads: int) -> "li
     # Behind the `except` nothing refers to the failed batch's tensors any more, so their memory can be freed.
     torch.cuda.empty_cache()
     half = len(jobs) // 2
-    return [
-        *_run(jobs[:half], inputs[:half], threads),
-        *_run(jobs[half:], inputs[half:], threads),
-    ]
+    return _run(jobs[:half], inputs[:half], threads) + _run(jobs[half:], inputs[half:], threads)
 
 
 def is_out_of_memory(error: BaseException | None) -> bool:
@@ -160,3 +154,89 @@ def is_out_of_memory(error: BaseException | None) -> bool:
         return False
     said = any(words in str(error) for words in ("out of memory", "ALLOC_FAILED"))
     return said or isinstance(error, torch.OutOfMemoryError) or is_out_of_memory(error.__context__)
+
+
+class Workers:
+    """The workers of a cluster that run our jobs: those of one kind of machine, with our code and torch.
+
+    Of several kinds it is the one that most are of.  The others are refused, by name, once: results are stored under
+    the kind of machine they were made on.
+
+    Raises:
+        ClusterError: no worker that can be used comes in time.
+    """
+
+    def __init__(self, client: "Client", timeout: float) -> None:
+        self._client = client
+        self._timeout = timeout
+        self._refused: set[str] = set()
+        self.machine = self._most_common()
+        """The kind of machine."""
+        self.names: list[str] = []
+        """Addresses, as of the last look."""
+        self.look()
+
+    def _most_common(self) -> Machine:
+        deadline = time.monotonic() + self._timeout
+        while True:
+            found = self._found()
+            usable = Counter(kind for kind in found.values() if isinstance(kind, Machine) and not _refusal(kind, kind))
+            if usable:
+                return max(usable, key=lambda kind: (usable[kind], str(kind)))
+            if time.monotonic() > deadline:
+                refused = "; ".join(f"{name} is refused: {_refusal(kind, None)}" for name, kind in found.items())
+                raise ClusterError(
+                    f"no worker that can be used came within {self._timeout:.0f} s (NST_CLUSTER_TIMEOUT)"
+                    + (f": {refused}" if refused else "")
+                )
+            time.sleep(0.05)
+
+    def _found(self) -> dict[str, Machine | str]:
+        """All workers by address, and what each is."""
+        try:
+            self._about = self._client.scheduler_info(n_workers=-1)["workers"]
+        except (OSError, TimeoutError) as error:
+            raise ClusterError(f"the Dask cluster has ended ({error}): {RUN_AGAIN}") from None
+        return {name: machine_of(about.get("resources", {})) for name, about in self._about.items()}
+
+    def memory(self) -> float:
+        """Bytes at which Dask restarts a worker, of the one with the least; infinite where there is no limit."""
+        limits = [self._about[name]["memory_limit"] for name in self.names]
+        return min(filter(None, limits), default=float("inf"))
+
+    def gpu_memory(self) -> float:
+        """Bytes of its GPU that a worker may fill, of the one with the least; 0 where none says it."""
+        resources = [self._about[name]["resources"] for name in self.names]
+        return min((float(each[GPU_MEMORY]) for each in resources if GPU_MEMORY in each), default=0.0)
+
+    def look(self) -> None:
+        """Looks which there are by now.
+
+        Raises:
+            ClusterError: there has been none for too long.
+        """
+        from tqdm import tqdm
+
+        found = self._found()
+        self.names = sorted(name for name, kind in found.items() if kind == self.machine)
+        for name in sorted(found.keys() - self._refused - set(self.names)):
+            self._refused.add(name)
+            why = _refusal(found[name], self.machine)
+            tqdm.write(f"worker {name} is refused: {why}", file=sys.stderr)  # a line of its own beside the bar
+        if self.names:
+            self._seen = time.monotonic()
+        elif (lonely := time.monotonic() - self._seen) > self._timeout:
+            raise ClusterError(f"no worker has been left for {lonely:.0f} s: {RUN_AGAIN}")
+
+
+def _refusal(kind: Machine | str, wanted: Machine | None) -> str:
+    """Why a worker gets no jobs, or "" if it gets some."""
+    if isinstance(kind, str):
+        return kind
+    if kind.engine != engine_digest():
+        ours = engine_digest()[:8]
+        return f"its code is not this checkout's ({kind.engine[:8]}, not {ours}): restart it with the same"
+    ours = metadata.version("torch")  # without the "+cu130" that says what it was built for
+    if kind.torch.partition("+")[0] != ours.partition("+")[0]:
+        return f"its torch is {kind.torch}, not {ours}: install the same"
+    return "" if kind == wanted else f"it is {kind}, and results are stored for {wanted}"

@@ -27,7 +27,7 @@ from flows_support import (
     written,
 )
 
-from flows import server, settings
+from flows import services, settings
 from nst.studies.tables import read_csv
 
 STUDY = ["python", "-m", "flows.study", "transfer"]
@@ -41,14 +41,14 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PREFECT_HOME", str(tmp_path_factory.mktemp("prefect")))
         settings.prepare_environment()
-        with server.started(server.free_port(), settings.Settings(), {}) as started:
+        with services.server(services.free_port(), settings.Settings(), {}) as started:
             yield started.url
 
 
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory: pytest.TempPathFactory, api: str) -> Checkout:
     """A checkout in which the transfer study has run on a local cluster."""
-    made = make_checkout(tmp_path_factory.mktemp("checkout"), {server.API: api})
+    made = make_checkout(tmp_path_factory.mktemp("checkout"), {services.API: api})
     set_params(made, TINY)
     made.run(*STUDY)
     return made

@@ -30,7 +30,7 @@ from flows_support import (
     written,
 )
 
-from flows import server
+from flows import services
 
 pytestmark = pytest.mark.cluster
 
@@ -172,7 +172,7 @@ def test_the_server_answers_nobody_for_a_while(checkout: Checkout, tmp_path: Pat
 
 
 BEFORE_A_BATCH = "    try:\n        results = _run("
-AFTER_A_BATCH = "    return [\n        dataclasses.replace("
+AFTER_A_BATCH = "    places = ["
 
 
 def poisoned(checkout: Checkout, poison: str, when: str = BEFORE_A_BATCH) -> AbstractContextManager[None]:
@@ -343,7 +343,7 @@ class TestBucket:
     @pytest.fixture
     def bucket(self, tmp_path: Path) -> Iterator[dict[str, str]]:
         """The environment that leads to a bucket called `studies`."""
-        port = server.free_port()
+        port = services.free_port()
         where = {
             "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
             "AWS_ACCESS_KEY_ID": "someone",

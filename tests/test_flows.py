@@ -23,7 +23,7 @@ from engine_support import make_job
 from flows_support import ROOT, alive, family, make_result, wait_for
 from study_support import PARAMS
 
-from flows import cluster, fanout, processes, server, settings, study, up, worker
+from flows import fanout, processes, services, settings, study, up, worker
 from flows.processes import ClusterError
 from flows.store import Store
 from nst import params, studies
@@ -246,13 +246,13 @@ class TestDatabase:
 
     def test_a_second_server_has_its_own(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("PREFECT_HOME", str(tmp_path))
-        with server._database() as first:
+        with services._database() as first:
             first.write_text("")
-            with server._database() as second:
+            with services._database() as second:
                 assert second != first
                 assert second.exists()
         assert len(list(tmp_path.iterdir())) == 2
-        with server._database() as again:
+        with services._database() as again:
             assert again == first
 
 
@@ -263,7 +263,7 @@ class TestClusters:
         options = {"queue": "gpu", "walltime": "02:00:00", "job_extra_directives": ["--gres=gpu:1"]}
         options |= {"worker_extra_args": ["--lifetime", "110m"], "scheduler_options": {"host": "127.0.0.1"}}
         where = settings.Settings(cluster="slurm", cluster_options=options, threads=3)
-        started = cluster._slurm(where, 0)
+        started = services._slurm(where, 0)
         try:
             script = started.job_script()
         finally:
@@ -275,8 +275,8 @@ class TestClusters:
 
     def test_leaves_dasks_own_settings_in_force(self) -> None:
         """In a process that has not imported Dask's scheduler before, as `flows.up`."""
-        code = "import dask; from flows import cluster, settings\n"
-        code += "with cluster.started(settings.Settings(), 1): dask.config.get('distributed.scheduler.bandwidth')\n"
+        code = "import dask; from flows import services, settings\n"
+        code += "with services.cluster(settings.Settings(), 1): dask.config.get('distributed.scheduler.bandwidth')\n"
         code += "dask.config.get('distributed.scheduler.bandwidth')"
         subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, timeout=60)
 
@@ -284,7 +284,7 @@ class TestClusters:
         monkeypatch.setenv("PATH", "/nowhere")
         with (
             pytest.raises(ClusterError, match="there is no sbatch on this machine"),
-            cluster.started(settings.Settings(cluster="slurm"), 1),
+            services.cluster(settings.Settings(cluster="slurm"), 1),
         ):
             pass
 
@@ -292,16 +292,16 @@ class TestClusters:
         where = settings.Settings(cluster="slurm", cluster_options={"n_workres": 3})
         with (
             pytest.raises(ClusterError, match=r"^NST_CLUSTER=slurm with NST_CLUSTER_OPTIONS=.*n_workres"),
-            cluster.started(where, 0),
+            services.cluster(where, 0),
         ):
             pass
 
     def test_each_worker_has_its_share_of_the_memory(self) -> None:
         from distributed.system import MEMORY_LIMIT
 
-        assert cluster._share_of_memory(settings.Settings(), 3) == MEMORY_LIMIT // 3
-        assert cluster._share_of_memory(settings.Settings(memory_limit="3GB"), 3) == "3GB"
-        assert cluster._share_of_memory(settings.Settings(memory_limit="0"), 3) is None
+        assert services._share_of_memory(settings.Settings(), 3) == MEMORY_LIMIT // 3
+        assert services._share_of_memory(settings.Settings(memory_limit="3GB"), 3) == "3GB"
+        assert services._share_of_memory(settings.Settings(memory_limit="0"), 3) is None
 
 
 class TestWorkers:
@@ -430,13 +430,13 @@ class TestMemoryOfGPUs:
         scheduler = {"cls": Scheduler, "options": {"host": "127.0.0.1", "dashboard": False}}
         with SpecCluster(spec, scheduler) as made, Client(made) as client:
             client.wait_for_workers(3, timeout=60)
-            workers = cluster.Workers(client, timeout=10)
+            workers = worker.Workers(client, timeout=10)
             assert len(workers.names) == 2
             assert workers.gpu_memory() == 4e9
 
     def test_local_workers_are_told_how_many_share_it(self) -> None:
         def told(workers: int, *devices: str) -> list[tuple[str, ...]]:
-            return [tuple(cluster._gpu_of(number, workers, devices).values()) for number in range(workers)]
+            return [tuple(services._gpu_of(number, workers, devices).values()) for number in range(workers)]
 
         assert told(2) == [(), ()]
         assert told(2, "0", "1") == [("0", "1"), ("1", "1")]
@@ -482,7 +482,7 @@ class TestAddresses:
         where = settings.Settings(dask_address="tcp://127.0.0.1:9", cluster_timeout=1)
         with (
             pytest.raises(ClusterError, match=r"no Dask scheduler answers at tcp://127.0.0.1:9"),
-            cluster.client(where, 1),
+            services.client(where, 1),
         ):
             pass
 
@@ -514,7 +514,7 @@ class TestHealth:
         from prefect.settings import PREFECT_API_URL, temporary_settings
 
         with temporary_settings({PREFECT_API_URL: f"http://127.0.0.1:{port}/api"}):
-            return server.ask()
+            return services.ask()
 
     def test_one_that_is_busy_is_borne_for_a_while(self, answering: ThreadingHTTPServer) -> None:
         from prefect.settings import PREFECT_API_URL, temporary_settings
@@ -524,18 +524,17 @@ class TestHealth:
         assert isinstance(self.found(answering.server_port), httpx.TimeoutException)
         answering.status, answering.delay = 503, 0.0  # type: ignore[attr-defined]
         with temporary_settings({PREFECT_API_URL: f"http://127.0.0.1:{answering.server_port}/api"}):
-            watch = server.Watch(patience=4.0)
-            watch.look()
-            time.sleep(4.1)
+            began = time.monotonic()
+            assert services.last_answer(began, patience=4.0) == began
             with pytest.raises(ClusterError, match="has been busy for"):
-                watch.look()
+                services.last_answer(began - 4.1, patience=4.0)
 
     def test_one_that_has_ended_is_an_error_at_once(self) -> None:
         from prefect.settings import PREFECT_API_URL, temporary_settings
 
-        nobody = {PREFECT_API_URL: f"http://127.0.0.1:{server.free_port()}/api"}
+        nobody = {PREFECT_API_URL: f"http://127.0.0.1:{services.free_port()}/api"}
         with temporary_settings(nobody), pytest.raises(ClusterError, match="has ended"):
-            server.Watch(patience=100.0).look()
+            services.last_answer(time.monotonic(), patience=100.0)
 
     def test_of_one_behind_a_private_certificate(self, answering: ThreadingHTTPServer, tmp_path: Path) -> None:
         """Prefect's own setting names it."""
@@ -545,10 +544,10 @@ class TestHealth:
         context.load_cert_chain(certificate, key)
         answering.socket = context.wrap_socket(answering.socket, server_side=True)
         code = "from flows import settings; settings.prepare_environment()\n"
-        code += "from flows import server; print(server.ask())"
+        code += "from flows import services; print(services.ask())"
 
         def found(**more: str) -> str:
-            environment = {**os.environ, server.API: f"https://localhost:{answering.server_port}/api", **more}
+            environment = {**os.environ, services.API: f"https://localhost:{answering.server_port}/api", **more}
             command = [sys.executable, "-c", code]
             return subprocess.run(
                 command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True

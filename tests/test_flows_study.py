@@ -24,7 +24,7 @@ from flows_support import (
     written,
 )
 
-from flows import cluster, server, settings
+from flows import services, settings
 
 NOWHERE = "http://127.0.0.1:9/api"
 
@@ -34,11 +34,11 @@ def given(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """A Prefect API and two Dask workers for all tests here, as a person would give them by address."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PREFECT_HOME", str(tmp_path_factory.mktemp("prefect")))
-        patch.delenv(server.API, raising=False)
+        patch.delenv(services.API, raising=False)
         settings.prepare_environment()
         where = settings.Settings(dask_address=None)
-        with server.started(server.free_port(), where, {}) as api, cluster.started(where, 2) as address:
-            yield {server.API: api.url, "NST_DASK_ADDRESS": address}
+        with services.server(services.free_port(), where, {}) as api, services.cluster(where, 2) as address:
+            yield {services.API: api.url, "NST_DASK_ADDRESS": address}
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +65,7 @@ def test_writes_its_folder(checkout: Checkout) -> None:
 
 def test_finished_jobs_do_not_run_again(checkout: Checkout) -> None:
     before, files = checkout.finished(), written(checkout.path / "reports" / "transfer")
-    output = checkout.study("transfer", **{server.API: NOWHERE})  # with nothing to run, it is not needed
+    output = checkout.study("transfer", **{services.API: NOWHERE})  # with nothing to run, it is not needed
     assert output == "transfer: all 4 jobs were finished before\n"
     assert checkout.finished() == before
     assert written(checkout.path / "reports" / "transfer") == files
@@ -112,7 +112,7 @@ def test_a_failing_job_is_named_and_the_others_are_kept(checkout: Checkout, tmp_
     assert kept.items() <= after.items()
 
 
-OWN = {server.API: "", "NST_DASK_ADDRESS": ""}
+OWN = {services.API: "", "NST_DASK_ADDRESS": ""}
 
 
 @pytest.mark.parametrize(

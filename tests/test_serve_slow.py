@@ -244,3 +244,15 @@ def test_nothing_is_left_when_the_holder_is_killed(tmp_path: Path) -> None:
     holder.kill()
     assert wait_for(lambda: not alive(members), 60), alive(members)
     assert made.run(*SERVE, "stop") == "nothing to stop\n"
+
+
+def test_who_asks_while_another_starts_it_waits_for_the_same(tmp_path: Path) -> None:
+    made = make_checkout(tmp_path)
+    first = made.start([*SERVE, "start"])
+    try:
+        assert wait_for((tmp_path / ".prefect" / "serve.log").exists)
+        time.sleep(2.0)  # the holder has the lock and no page yet
+        second = made.run(*SERVE, "start")
+        assert first.communicate(timeout=200) == (second, None)
+    finally:
+        made.run(*SERVE, "stop")

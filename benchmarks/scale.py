@@ -33,7 +33,7 @@ def run(counts: Sequence[int], data: Path, folder: Path) -> None:
         from flows.store import Store
         from nst.engine.machine import key
 
-        workers = worker.Workers(client, where.cluster_timeout)
+        workers = services.Workers(client, where.cluster_timeout)
         job, inputs = small_job(data)
         jobs = [dataclasses.replace(job, seed=seed) for seed in range(counts[-1])]
         orders = [worker.Order(each, inputs, key(each, inputs, workers.machine)) for each in jobs]

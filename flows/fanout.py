@@ -29,7 +29,7 @@ from flows import services, worker
 from flows.processes import RUN_AGAIN, ClusterError
 from flows.settings import Settings
 from flows.store import Store
-from flows.worker import Order, Workers
+from flows.worker import Order
 from nst.engine import batches
 from nst.engine.jobs import Job
 from nst.engine.machine import Machine, precision_of
@@ -98,7 +98,7 @@ class FanOut:
     Timed jobs run one at a time, with nothing beside them, on the same worker while it lives.
     """
 
-    def __init__(self, client: Client, workers: Workers, store: Store, settings: Settings) -> None:
+    def __init__(self, client: Client, workers: services.Workers, store: Store, settings: Settings) -> None:
         self._client = client
         self._workers = workers
         self._store = store

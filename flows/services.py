@@ -1,4 +1,4 @@
-"""What jobs run on: Prefect's API and a Dask cluster, each one of our own or one that was given.
+"""What jobs run on: Prefect's API and a Dask cluster, each one of our own or one that was given; and its workers.
 
 `api` and `client` choose; `server` and `cluster` start.  Where one cannot be started, or does not answer in time, all
 four raise `ClusterError`.
@@ -15,9 +15,11 @@ import sqlite3
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
+from importlib import metadata
 from multiprocessing import forkserver
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +27,7 @@ from typing import TYPE_CHECKING, Any
 from flows import processes, worker
 from flows.processes import RUN_AGAIN, ClusterError
 from flows.settings import HOME, ROOT, Settings, gpus
+from nst.engine.machine import Machine, engine_digest
 
 if TYPE_CHECKING:
     from distributed import Client, SpecCluster
@@ -292,3 +295,92 @@ def _slurm(settings: Settings, workers: int) -> "SpecCluster":
         "silence_logs": logging.CRITICAL,
     }
     return SLURMCluster(**{**options, **given})
+
+
+# ── Its workers ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class Workers:
+    """The workers of a cluster that run our jobs: those of one kind of machine, with our code and torch.
+
+    Of several kinds it is the one that most are of.  The others are refused, by name, once: results are stored under
+    the kind of machine they were made on.
+
+    Raises:
+        ClusterError: no worker that can be used comes in time.
+    """
+
+    def __init__(self, client: "Client", timeout: float) -> None:
+        self._client = client
+        self._timeout = timeout
+        self._refused: set[str] = set()
+        self.machine = self._most_common()
+        """The kind of machine."""
+        self.names: list[str] = []
+        """Addresses, as of the last look."""
+        self.look()
+
+    def _most_common(self) -> Machine:
+        deadline = time.monotonic() + self._timeout
+        while True:
+            found = self._found()
+            usable = Counter(kind for kind in found.values() if isinstance(kind, Machine) and not _refusal(kind, kind))
+            if usable:
+                return max(usable, key=lambda kind: (usable[kind], str(kind)))
+            if time.monotonic() > deadline:
+                refused = "; ".join(f"{name} is refused: {_refusal(kind, None)}" for name, kind in found.items())
+                raise ClusterError(
+                    f"no worker that can be used came within {self._timeout:.0f} s (NST_CLUSTER_TIMEOUT)"
+                    + (f": {refused}" if refused else "")
+                )
+            time.sleep(0.05)
+
+    def _found(self) -> dict[str, Machine | str]:
+        """All workers by address, and what each is."""
+        try:
+            self._about = self._client.scheduler_info(n_workers=-1)["workers"]
+        except (OSError, TimeoutError) as error:
+            raise ClusterError(f"the Dask cluster has ended ({error}): {RUN_AGAIN}") from None
+        return {name: worker.machine_of(about.get("resources", {})) for name, about in self._about.items()}
+
+    def memory(self) -> float:
+        """Bytes at which Dask restarts a worker, of the one with the least; infinite where there is no limit."""
+        limits = [self._about[name]["memory_limit"] for name in self.names]
+        return min(filter(None, limits), default=float("inf"))
+
+    def gpu_memory(self) -> float:
+        """Bytes of its GPU that a worker may fill, of the one with the least; 0 where none says it."""
+        resources = [self._about[name]["resources"] for name in self.names]
+        return min((float(each[worker.GPU_MEMORY]) for each in resources if worker.GPU_MEMORY in each), default=0.0)
+
+    def look(self) -> None:
+        """Looks which there are by now.
+
+        Raises:
+            ClusterError: there has been none for too long.
+        """
+        from tqdm import tqdm
+
+        found = self._found()
+        self.names = sorted(name for name, kind in found.items() if kind == self.machine)
+        for name in sorted(found.keys() - self._refused - set(self.names)):
+            self._refused.add(name)
+            why = _refusal(found[name], self.machine)
+            tqdm.write(f"worker {name} is refused: {why}", file=sys.stderr)  # a line of its own beside the bar
+        if self.names:
+            self._seen = time.monotonic()
+        elif (lonely := time.monotonic() - self._seen) > self._timeout:
+            raise ClusterError(f"no worker has been left for {lonely:.0f} s: {RUN_AGAIN}")
+
+
+def _refusal(kind: Machine | str, wanted: Machine | None) -> str:
+    """Why a worker gets no jobs, or "" if it gets some."""
+    if isinstance(kind, str):
+        return kind
+    if kind.engine != engine_digest():
+        ours = engine_digest()[:8]
+        return f"its code is not this checkout's ({kind.engine[:8]}, not {ours}): restart it with the same"
+    ours = metadata.version("torch")  # without the "+cu130" that says what it was built for
+    if kind.torch.partition("+")[0] != ours.partition("+")[0]:
+        return f"its torch is {kind.torch}, not {ours}: install the same"
+    return "" if kind == wanted else f"it is {kind}, and results are stored for {wanted}"

@@ -17,7 +17,6 @@ from typing import Any
 
 from flows import processes, settings
 from flows.processes import ClusterError
-from flows.worker import Workers
 from nst.engine.jobs import Job
 from nst.engine.results import Result
 from nst.errors import NSTError, ResultError
@@ -166,7 +165,7 @@ def wanted(store: Store, where: settings.Settings, arguments: argparse.Namespace
 
     keys: set[str] = set()
     with services.client(where, 1) as client:
-        machine = Workers(client, where.cluster_timeout).machine
+        machine = services.Workers(client, where.cluster_timeout).machine
     given = studies.resolve(params.load(arguments.params), arguments.reports)
     for name in STUDIES:
         found = study.Collection(studies.load(name), given, arguments.data, store, where.threads, machine)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from flows import processes, settings
 from flows.processes import JobsFailedError
-from flows.worker import Failed, Order, Workers
+from flows.worker import Failed, Order
 from nst.engine import images, memory
 from nst.engine.inputs import inputs
 from nst.engine.jobs import Job
@@ -107,7 +107,7 @@ def run_study(arguments: argparse.Namespace) -> None:
         where = settings.load()
         store = Store(where.cache)
         with services.client(where, where.own_workers) as client:
-            workers = Workers(client, where.cluster_timeout)
+            workers = services.Workers(client, where.cluster_timeout)
             collection = Collection(
                 study, params, arguments.data, store, where.threads, workers.machine, workers.memory()
             )

@@ -1,4 +1,4 @@
-"""What a Dask worker says of itself and runs, and which workers the driver takes.
+"""What a Dask worker says of itself, and runs.
 
 A worker is started with ``--preload flows.worker``, and needs neither Prefect nor its API nor the store.
 """
@@ -9,24 +9,17 @@ import json
 import os
 import pkgutil
 import signal
-import sys
-import time
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
-from flows.processes import RUN_AGAIN, ClusterError
 from nst import engine
 from nst.engine import malloc
-from nst.engine.machine import Machine, engine_digest, machine
+from nst.engine.machine import Machine, machine
 from nst.errors import NSTError
 
 if TYPE_CHECKING:
-    from distributed import Client
-
     from nst.engine.inputs import Inputs
     from nst.engine.jobs import Job
     from nst.engine.results import Result
@@ -154,89 +147,3 @@ def is_out_of_memory(error: BaseException | None) -> bool:
         return False
     said = any(words in str(error) for words in ("out of memory", "ALLOC_FAILED"))
     return said or isinstance(error, torch.OutOfMemoryError) or is_out_of_memory(error.__context__)
-
-
-class Workers:
-    """The workers of a cluster that run our jobs: those of one kind of machine, with our code and torch.
-
-    Of several kinds it is the one that most are of.  The others are refused, by name, once: results are stored under
-    the kind of machine they were made on.
-
-    Raises:
-        ClusterError: no worker that can be used comes in time.
-    """
-
-    def __init__(self, client: "Client", timeout: float) -> None:
-        self._client = client
-        self._timeout = timeout
-        self._refused: set[str] = set()
-        self.machine = self._most_common()
-        """The kind of machine."""
-        self.names: list[str] = []
-        """Addresses, as of the last look."""
-        self.look()
-
-    def _most_common(self) -> Machine:
-        deadline = time.monotonic() + self._timeout
-        while True:
-            found = self._found()
-            usable = Counter(kind for kind in found.values() if isinstance(kind, Machine) and not _refusal(kind, kind))
-            if usable:
-                return max(usable, key=lambda kind: (usable[kind], str(kind)))
-            if time.monotonic() > deadline:
-                refused = "; ".join(f"{name} is refused: {_refusal(kind, None)}" for name, kind in found.items())
-                raise ClusterError(
-                    f"no worker that can be used came within {self._timeout:.0f} s (NST_CLUSTER_TIMEOUT)"
-                    + (f": {refused}" if refused else "")
-                )
-            time.sleep(0.05)
-
-    def _found(self) -> dict[str, Machine | str]:
-        """All workers by address, and what each is."""
-        try:
-            self._about = self._client.scheduler_info(n_workers=-1)["workers"]
-        except (OSError, TimeoutError) as error:
-            raise ClusterError(f"the Dask cluster has ended ({error}): {RUN_AGAIN}") from None
-        return {name: machine_of(about.get("resources", {})) for name, about in self._about.items()}
-
-    def memory(self) -> float:
-        """Bytes at which Dask restarts a worker, of the one with the least; infinite where there is no limit."""
-        limits = [self._about[name]["memory_limit"] for name in self.names]
-        return min(filter(None, limits), default=float("inf"))
-
-    def gpu_memory(self) -> float:
-        """Bytes of its GPU that a worker may fill, of the one with the least; 0 where none says it."""
-        resources = [self._about[name]["resources"] for name in self.names]
-        return min((float(each[GPU_MEMORY]) for each in resources if GPU_MEMORY in each), default=0.0)
-
-    def look(self) -> None:
-        """Looks which there are by now.
-
-        Raises:
-            ClusterError: there has been none for too long.
-        """
-        from tqdm import tqdm
-
-        found = self._found()
-        self.names = sorted(name for name, kind in found.items() if kind == self.machine)
-        for name in sorted(found.keys() - self._refused - set(self.names)):
-            self._refused.add(name)
-            why = _refusal(found[name], self.machine)
-            tqdm.write(f"worker {name} is refused: {why}", file=sys.stderr)  # a line of its own beside the bar
-        if self.names:
-            self._seen = time.monotonic()
-        elif (lonely := time.monotonic() - self._seen) > self._timeout:
-            raise ClusterError(f"no worker has been left for {lonely:.0f} s: {RUN_AGAIN}")
-
-
-def _refusal(kind: Machine | str, wanted: Machine | None) -> str:
-    """Why a worker gets no jobs, or "" if it gets some."""
-    if isinstance(kind, str):
-        return kind
-    if kind.engine != engine_digest():
-        ours = engine_digest()[:8]
-        return f"its code is not this checkout's ({kind.engine[:8]}, not {ours}): restart it with the same"
-    ours = metadata.version("torch")  # without the "+cu130" that says what it was built for
-    if kind.torch.partition("+")[0] != ours.partition("+")[0]:
-        return f"its torch is {kind.torch}, not {ours}: install the same"
-    return "" if kind == wanted else f"it is {kind}, and results are stored for {wanted}"

@@ -430,7 +430,7 @@ class TestMemoryOfGPUs:
         scheduler = {"cls": Scheduler, "options": {"host": "127.0.0.1", "dashboard": False}}
         with SpecCluster(spec, scheduler) as made, Client(made) as client:
             client.wait_for_workers(3, timeout=60)
-            workers = worker.Workers(client, timeout=10)
+            workers = services.Workers(client, timeout=10)
             assert len(workers.names) == 2
             assert workers.gpu_memory() == 4e9
 

@@ -70,5 +70,5 @@ def test_what_does_not_fit_into_memory(
     monkeypatch.setattr(psutil, "virtual_memory", lambda: psutil._ntuples.svmem(4e9, *[0] * 10))
     assert cli.main(["check", str(altered(tmp_path, size=4096)), "--data", str(DATA)]) == 2
     said = capsys.readouterr()
-    assert re.search(r"^error: a \w+ at 4096 px needs about \d\d\.\d GB of memory and \d\.\d GB", said.err)
+    assert re.search(r"^error: a \w+ at 4096 px needs about \d\.\d GB of memory and \d\.\d GB", said.err)
     assert said.out == "", "not that it can be used"

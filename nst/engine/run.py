@@ -47,16 +47,13 @@ def run_jobs(
 ) -> list[Result]:
     """Optimise one picture for each job, as a batch that shares forward and backward passes.
 
-    The bytes of a picture depend on its job, its originals, the weights, the kind of machine and the number of
-    threads; not on what ran before or runs beside it.  On a CPU, not on the rest of the batch either; a GPU may choose
-    another way to sum for another size, so that last bits differ.
+    A picture has the same bytes whatever ran before or runs beside it, for the same originals, weights, kind of machine
+    and number of threads; on a GPU also the same batch, as it may sum in another way for another size.
 
     Args:
-        jobs: of one kind, as `nst.engine.batches.kind` says.
-        inputs: their pictures at the jobs' sizes, from `nst.engine.inputs`.
+        jobs, inputs: of one kind, as `nst.engine.batches.kind` says, and their pictures, from `nst.engine.inputs`.
         threads: of torch in this process, from here on; None means `default_threads`.
-        on_iteration: called after each iteration of a picture, with the picture as it would be saved; where it returns
-            true, that picture ends there.
+        on_iteration: called after each iteration, with the picture as it would be saved; true ends that picture.
         pixel_metrics: PSNR and SSIM too; the library that computes them takes two seconds to import.
 
     Raises:

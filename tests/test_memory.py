@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from engine_support import DATA, ROOT, make_job
@@ -14,6 +15,7 @@ from nst.errors import CapacityError
 RUN = """
 import re, sys
 from pathlib import Path
+from typing import Any
 from nst.engine import images, malloc, memory
 from nst.engine.inputs import inputs
 from nst.engine.run import run_job
@@ -55,7 +57,7 @@ def test_what_needs_more() -> None:
     assert memory.estimate(make_job(size=512, style_scale=4.0), 512, 512, "bfloat16") > least
 
 
-@pytest.mark.parametrize(("free", "named"), [(2e9, 1056), (3e9, 1600)])
+@pytest.mark.parametrize(("free", "named"), [(2e9, 1056), (3e9, 1600), (3.8e9, 1856)])
 def test_the_size_that_is_named_fits_and_the_next_does_not(free: float, named: int) -> None:
     with pytest.raises(CapacityError) as caught:
         memory.check(make_job(size=4096), 3072, 4096, "bfloat16", free)
@@ -67,6 +69,18 @@ def test_the_size_that_is_named_fits_and_the_next_does_not(free: float, named: i
     memory.check(make_job(size=named), named * 3 // 4, named, "bfloat16", free)
     with pytest.raises(CapacityError, match=f"a size of {named}"):
         memory.check(make_job(size=named + 32), (named + 32) * 3 // 4, named + 32, "bfloat16", free)
+
+
+def test_what_large_pictures_keep_of_their_originals_counts() -> None:
+    """Shallow content layers have many activations; what is sorted, and an AdaIN start, are seen at once."""
+
+    def needed(**changes: Any) -> float:
+        return memory.estimate(make_job(size=4096, **changes), 2731, 4096, "float32")
+
+    assert needed(content_layers=("conv1_1",)) - needed(content_layers=("conv4_2",)) > 4e9
+    assert needed(init="adain", ladder=0) > needed(init="adain") + 1e9
+    sorts = {"size": 512, "style_scale": 8.0, "style_loss": "sliced_wasserstein"}
+    assert memory.estimate(make_job(**sorts), 512, 512, "bfloat16") > 2e10
 
 
 def test_a_large_square_fits_into_4_gb_in_tiles() -> None:

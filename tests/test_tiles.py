@@ -10,11 +10,14 @@ import torch
 from engine_support import make_job, picture, pixels, relative_error, run
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from nst.engine import memory, metrics, style_losses, style_metrics, targets, tiles
+from nst.engine.batches import kind
 from nst.engine.images import from_png, to_png
 from nst.engine.jobs import Colour, Job, StyleLoss
 from nst.engine.layers import CLASSIC, LAYERS
+from nst.engine.losses import gram_matrix
 from nst.engine.objective import Objective
 from nst.engine.run import decode
 from nst.engine.tiled import TiledObjective
@@ -28,7 +31,7 @@ def small_tiles(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for cache in (targets.content, targets.statistics, metrics._content_target, metrics._style_target):
         cache.cache_clear()
     monkeypatch.setattr(memory, "WHOLE", 0)
-    monkeypatch.setattr(memory, "TILE", 48)
+    monkeypatch.setattr(memory, "TILE_SIDE", 48)
     yield
     for cache in (targets.content, targets.statistics, metrics._content_target, metrics._style_target):
         cache.cache_clear()
@@ -42,7 +45,7 @@ class TestSplit:
     def test_own_squares_cover_the_picture_once(self, height: int, width: int, layer: str) -> None:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(memory, "WHOLE", 0)
-            patch.setattr(memory, "TILE", 48)
+            patch.setattr(memory, "TILE_SIDE", 48)
             times = torch.zeros(height, width)
             for tile in tiles.split(height, width, layer):
                 rows, columns = tile.own
@@ -98,9 +101,9 @@ class TestObjective:
             style = {name: statistics.target(each, 1) for name, each in encoder(shown["great_wave"], CLASSIC).items()}
         start = (0.7 * shown["egeskov"] + 0.3 * torch.rand(shown["egeskov"].shape)).clamp(0, 1)
         found = []
-        for kind in (Objective, TiledObjective):
+        for objective in (Objective, TiledObjective):
             pixels = start.clone().requires_grad_()
-            value = kind([job], encoder, [content], [style])(pixels, [0])
+            value = objective([job], encoder, [content], [style])(pixels, [0])
             (gradient,) = torch.autograd.grad(value.sum(), pixels)
             found.append((value.detach(), gradient))
         (whole, expected), (tiled, gradient) = found
@@ -109,11 +112,33 @@ class TestObjective:
         # At no pixel, so at no border of a tile, is the difference more than a trifle of what gradients are.
         assert (gradient - expected).abs().max() < 1e-3 * expected.abs().max()
 
+    def test_in_bfloat16_within_its_rounding(self, weights: VGGWeights, small_tiles: None) -> None:
+        job = make_job(content_layers=("conv4_2",), style_layers=CLASSIC)
+        encoder = Encoder(weights, dtype=torch.bfloat16)
+        start, shown = picture("content", "egeskov", 150), picture("style", "great_wave", 150)
+        with torch.no_grad():
+            content = encoder(start, job.content_layers)
+            style = {name: gram_matrix(each) for name, each in encoder(shown, CLASSIC).items()}
+        found = []
+        for objective in (Objective, TiledObjective):
+            pixels = (0.8 * start).requires_grad_()
+            value = objective([job], encoder, [content], [style])(pixels, [0])
+            found.append((value.detach(), torch.autograd.grad(value.sum(), pixels)[0]))
+        (whole, expected), (tiled, gradient) = found
+        torch.testing.assert_close(tiled, whole, rtol=0.02, atol=0)
+        assert relative_error(gradient, expected) < 0.05
+
     def test_where_it_is_needed(self) -> None:
         assert not memory.in_tiles(make_job(), 1365, 2048)
         assert memory.in_tiles(make_job("reconstruct"), 2048, 2048)
         for loss in get_args(StyleLoss):
             assert memory.in_tiles(make_job(style_loss=loss), 2048, 2048) == style_losses.is_additive(loss)
+
+    def test_a_job_that_is_seen_at_once_is_in_no_batch_with_one_in_tiles(self) -> None:
+        png = to_png(Image.new("RGB", (2000, 2000)))
+        one, other = make_job(style_loss="gram"), make_job(style_loss="sliced_wasserstein")
+        assert kind(one, png) != kind(other, png) != kind(make_job(style_loss="moments"), png)
+        assert kind(one, to_png(Image.new("RGB", (64, 64)))) == kind(other, to_png(Image.new("RGB", (64, 64))))
 
 
 @pytest.mark.parametrize(

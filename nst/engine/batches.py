@@ -43,15 +43,16 @@ def deepest_layer(job: Job) -> str:
 
 def kind(job: Job, picture: bytes) -> Hashable:
     """What jobs of a batch have in common: the size, the network, the optimizer's settings, and whether luminance alone
-    is painted.  Layers, losses, weights and starts may differ: a batch goes as deep as the deepest of it.
+    is painted, or in tiles.  Layers, losses, weights and starts may differ: a batch goes as deep as the deepest of it.
 
     Args:
         picture: the PNG file that the job's result has the size of.
     """
+    width, height = images.png_size(picture)
     return (
-        images.png_size(picture), job.pooling, job.weights, job.precision, job.parametrization, job.optimizer,
+        (width, height), job.pooling, job.weights, job.precision, job.parametrization, job.optimizer,
         job.learning_rate, job.iterations, job.ladder, job.tolerance, job.stop_loss, job.timed,
-        job.recoloured == "luminance",
+        job.recoloured == "luminance", in_tiles(job, height, width),
     )  # fmt: skip
 
 
@@ -64,12 +65,12 @@ def cost(job: Job, picture: bytes) -> float:
         picture: as for `kind`.
     """
     width, height = shape = images.png_size(picture)
-    passes = sum(_tiled(job, rung, shape) * rung.iterations * rung.scale**2 for rung in ladder.rungs(job, shape))
+    passes = sum(_step_time(job, rung, shape) * rung.iterations * rung.scale**2 for rung in ladder.rungs(job, shape))
     return multiplications(deepest_layer(job)) * width * height * passes
 
 
-def _tiled(job: Job, rung: ladder.Rung, shape: tuple[int, int]) -> float:
-    """What a step of a rung takes, of one that is not in tiles."""
+def _step_time(job: Job, rung: ladder.Rung, shape: tuple[int, int]) -> float:
+    """What a pixel of a rung takes on a CPU, of one that is not in tiles."""
     width, height = (round(side * rung.scale) for side in shape)
     return TILED_TIME if in_tiles(job, height, width) else 1.0
 

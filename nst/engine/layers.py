@@ -66,6 +66,12 @@ def positions(name: str, height: int, width: int) -> int:
     return (height >> halvings) * (width >> halvings)
 
 
+def values(name: str) -> float:
+    """Of a layer's activations, for each pixel of the picture."""
+    block = int(name[4])
+    return _WIDTHS[block - 1] / float(_POOL ** (2 * (block - 1)))
+
+
 def layer_number(name: str) -> int:
     """1 for conv1_1 … 16 for conv5_4."""
     return LAYERS.index(layer_name(name)) + 1

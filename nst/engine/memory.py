@@ -1,16 +1,19 @@
 """How much memory an optimisation will need on a CPU, estimated before it starts."""
 
+import itertools
 import math
 
 import psutil
 
 from nst.engine.jobs import LARGE, LBFGS_HISTORY, Job
+from nst.engine.layers import values
 from nst.errors import CapacityError
 
 WHOLE = 2_800_000
-"""Pixels up to which a CPU sees a picture at once, 2048 × 1365; a larger one in tiles, see `nst.engine.tiles`."""
-TILE = 1024
-"""Of a tile's own square, about, at most, px."""
+"""Pixels up to which a picture is seen at once, 2048 × 1365.  Larger ones are measured, and on CPUs painted, in tiles:
+see `nst.engine.tiles`."""
+TILE_SIDE = 1024
+"""Of a tile's own square, at most, px.  With its margin it has about `LARGE` pixels."""
 TILED_TIME = 1.7
 """What a step in tiles takes, of one at once: they overlap, and the network runs forward twice."""
 
@@ -21,16 +24,16 @@ _STEP = {"bfloat16": 1450, "float32": 2500}
 """Bytes for each pixel, whatever the layers: the first two are the largest."""
 _LARGE_STEP = {"bfloat16": 1150, "float32": 2000}
 """The same where activations are computed again, see `nst.engine.onednn`."""
-_TILE = (TILE + 2 * 96) ** 2
-"""Pixels of a tile with its margin, where pictures are seen in tiles: the bytes of a step are for these."""
-_TILED_STEP = 175
-"""Bytes then for each pixel of the picture: itself, its gradient, Adam's state and the content's activations."""
+_TILED_STEP = 145
+"""Bytes for each pixel of a picture in tiles, of its gradient, and of Adam's state, beside the step of one tile."""
+_VALUE = {"bfloat16": 2, "float32": 4}
+"""Bytes of an activation."""
 _METRICS = 0.92e9, 1050
 """Bytes while the picture is measured, in float32, a layer at a time: of networks, and for each pixel."""
 _TILED_METRICS = 340
 """Bytes for each pixel of a picture that is measured in tiles."""
-_ADAIN = 0.05e9
-"""Bytes of the networks that make an AdaIN start."""
+_ADAIN = 0.05e9, 3 * 64
+"""Of the networks that make an AdaIN start, which is seen at once: bytes, and activations for each pixel."""
 _SORTING = 1600
 """Bytes for each pixel of a layer's sorted activations, and of where they came from: conv1_1 has the most."""
 _HISTORY = 2 * LBFGS_HISTORY * 3 * 4
@@ -44,20 +47,24 @@ def estimate(job: Job, height: int, width: int, precision: str) -> float:
         height, width: of the picture, px.
         precision: "bfloat16" or "float32".
     """
-    pixels = height * width
+    pixels, value = height * width, _VALUE[precision]
     style_pixels = job.style_size**2 if job.style_size > job.size else 0  # at most; smaller ones take less than a step
     if in_tiles(job, height, width):
-        step = _STEP[precision] * _TILE + _TILED_STEP * pixels
+        targets = 2 * sum(map(values, job.content_layers))  # twice, as those of smaller rungs are cached
+        step = _STEP[precision] * LARGE + (_TILED_STEP + targets * value) * pixels
     else:
         step = max(_STEP[precision] * min(pixels, LARGE), _LARGE_STEP[precision] * pixels)
     if job.optimizer == "lbfgs":
         step += _HISTORY * pixels
     if job.style and job.style_loss == "sliced_wasserstein":
-        step += _SORTING * pixels
+        step = max(step + _SORTING * pixels, _SORTING * style_pixels)
     shown = max(pixels, style_pixels)
-    metrics = _METRICS[1] * shown if shown <= WHOLE else _METRICS[1] * _TILE + _TILED_METRICS * shown
+    metrics = _METRICS[1] * shown if shown <= WHOLE else _METRICS[1] * LARGE + _TILED_METRICS * shown
     most = max(_BASE[precision] + step, _METRICS[0] + metrics)
-    return most + (_ADAIN if job.init == "adain" else 0)
+    if job.init != "adain":
+        return most
+    first = min(pixels, job.ladder**2 or pixels)
+    return max(most, _BASE[precision] + _ADAIN[1] * value * first) + _ADAIN[0]
 
 
 def in_tiles(job: Job, height: int, width: int) -> bool:
@@ -85,7 +92,7 @@ def check(job: Job, height: int, width: int, precision: str, free: float) -> Non
         scale = size / longest
         return estimate(job, math.ceil(height * scale), math.ceil(width * scale), precision) <= free
 
-    smaller = next((size for size in range(job.size // 32 * 32, 0, -32) if fits(size)), None)
+    *_, smaller = 0, *itertools.takewhile(fits, range(32, job.size, 32))
     remedy = f"a size of {smaller} or less fits" if smaller else "close other programs"
     raise CapacityError(
         f"a {job.task} at {job.size} px needs about {needed / 1e9:.1f} GB of memory and {free / 1e9:.1f} GB are free: "

@@ -37,7 +37,8 @@ class Quality:
     ssim: float | None
     """Against the content picture, 1 = equal."""
     final_loss: float
-    """The job's own objective, of the saved picture; with average pooling in the job's precision."""
+    """The job's own objective, of the saved picture; with average pooling, luminance alone or a picture in tiles it is
+    in the job's precision, else in float32."""
 
     def numbers(self) -> dict[str, float | None]:
         """All that are one number, by name: without `gram_errors`."""

@@ -244,7 +244,7 @@ def _objective(jobs: Sequence[Job], inputs: Sequence[Inputs], device: torch.devi
         styles.append(targets.style(given.styles, job.style_layers, network, job.style_loss, size))
     encoder = targets.encoder(network)
     width, height = images.png_size(inputs[0].shape)
-    in_tiles = device.type == "cpu" and all(memory.in_tiles(job, height, width) for job in jobs)
+    in_tiles = device.type == "cpu" and memory.in_tiles(jobs[0], height, width)
     kind = TiledObjective if in_tiles else Objective
     return kind(jobs, encoder, contents, styles), encoder
 

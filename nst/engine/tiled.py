@@ -41,13 +41,13 @@ class _Loss(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, picture: Tensor, encoder: Encoder, parts: Sequence[Part]) -> Tensor:
         height, width = picture.shape[-2:]
-        terms = [_Term(part, positions(part.layer, height, width)) for part in parts]
+        terms = [_TiledTerm(part, positions(part.layer, height, width)) for part in parts]
         layers = {part.layer for part in parts}
         split = tiles.split(height, width, max(layers, key=LAYERS.index))
         sums = [torch.zeros(()) for _ in terms]
         for tile in split:
-            activations = dict(encoder.stream(tile.of(picture), layers))
-            sums = [total + term.sums(tile, activations) for total, term in zip(sums, terms, strict=True)]
+            found = _sums(terms, tile, encoder(tile.of(picture), layers))
+            sums = [total + each for total, each in zip(sums, found, strict=True)]
         with torch.enable_grad():
             sums = [each.requires_grad_() for each in sums]
             loss = torch.cat([term.loss(each) for term, each in zip(terms, sums, strict=True)]).sum(0, keepdim=True)
@@ -57,8 +57,7 @@ class _Loss(torch.autograd.Function):
             for tile in split:
                 pixels = tile.of(picture).clone().requires_grad_()
                 with torch.enable_grad():
-                    activations = encoder(pixels, layers)
-                    found = [term.sums(tile, activations) for term in terms]
+                    found = _sums(terms, tile, encoder(pixels, layers))
                 tile.of(gradient).add_(torch.autograd.grad(found, pixels, slopes)[0])
             ctx.save_for_backward(gradient)
         return loss.detach()
@@ -69,8 +68,12 @@ class _Loss(torch.autograd.Function):
         return gradient * gradients[0], None, None
 
 
+def _sums(terms: "Sequence[_TiledTerm]", tile: Tile, activations: Mapping[str, Tensor]) -> list[Tensor]:
+    return [term.sums(tile, activations) for term in terms]
+
+
 @dataclass(frozen=True)
-class _Term:
+class _TiledTerm:
     """A part of a loss, as a function of sums."""
 
     part: Part

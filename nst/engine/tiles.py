@@ -66,8 +66,12 @@ class Tile:
             whole[layer] = part
             return
         if layer not in whole:
-            empty = part.new_empty(1, part.shape[1], height, width)
-            whole[layer] = empty.contiguous(memory_format=torch.channels_last)
+            whole[layer] = torch.empty(
+                (1, part.shape[1], height, width),
+                dtype=part.dtype,
+                device=part.device,
+                memory_format=torch.channels_last,
+            )
         self.place_in(whole[layer], layer, part).copy_(part)
 
 
@@ -98,8 +102,8 @@ def stream(encoder: Encoder, picture: Tensor, layers: Collection[str]) -> Iterat
 
 
 def _parts(size: int) -> list[range]:
-    """A side in parts of about the same length, no longer than `TILE`."""
-    count = -(-size // memory.TILE)
+    """A side in parts of about the same length, no longer than `TILE_SIDE`."""
+    count = -(-size // memory.TILE_SIDE)
     starts = [min(_up(size * number / count), size) for number in range(count)]
     return [range(start, stop) for start, stop in zip(starts, [*starts[1:], size], strict=True)]
 

@@ -28,11 +28,19 @@ from nst.engine.weights import VGGWeights
 @pytest.fixture
 def small_tiles(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Tiles of 48 px, of whichever picture: one of 160 px has up to twelve."""
-    for cache in (targets.content, targets.statistics, metrics._content_target, metrics._style_target):
-        cache.cache_clear()
-    monkeypatch.setattr(memory, "WHOLE", 0)
-    monkeypatch.setattr(memory, "TILE_SIDE", 48)
+    forget_originals()
+    cut_small(monkeypatch)
     yield
+    forget_originals()
+
+
+def cut_small(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(memory, "WHOLE", 0)
+    patch.setattr(memory, "TILE_SIDE", 48)
+
+
+def forget_originals() -> None:
+    """What is cached of them was seen at once, or in tiles."""
     for cache in (targets.content, targets.statistics, metrics._content_target, metrics._style_target):
         cache.cache_clear()
 
@@ -44,13 +52,12 @@ class TestSplit:
     @settings(max_examples=50, deadline=None)
     def test_own_squares_cover_the_picture_once(self, height: int, width: int, layer: str) -> None:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(memory, "WHOLE", 0)
-            patch.setattr(memory, "TILE_SIDE", 48)
+            cut_small(patch)
             times = torch.zeros(height, width)
             for tile in tiles.split(height, width, layer):
                 rows, columns = tile.own
                 times[rows.start : rows.stop, columns.start : columns.stop] += 1
-                assert max(len(rows), len(columns)) <= 48 + 15
+                assert max(len(rows), len(columns)) <= 48
                 for own, cut in zip(tile.own, tile.cut, strict=True):
                     assert cut.start <= own.start < own.stop <= cut.stop
             assert torch.equal(times, torch.ones(height, width))

@@ -172,7 +172,7 @@ def test_a_job_in_tiles_ends_as_the_job_at_once(job: Job, request: pytest.Fixtur
             assert other == (one if one is None else pytest.approx(one, rel=0.05)), field.name
     difference = np.abs(pixels(in_tiles.png).astype(float) - pixels(whole.png))
     borders = np.zeros(difference.shape[:2], dtype=bool)
-    for tile in tiles.split(*borders.shape, deepest="conv5_1"):
+    for tile in tiles.split(*borders.shape, "conv5_1"):
         rows, columns = tile.own
         borders[max(rows.start - 1, 0) : rows.start + 1] = True
         borders[:, max(columns.start - 1, 0) : columns.start + 1] = True

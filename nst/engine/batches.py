@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from nst.engine import images, ladder
 from nst.engine.jobs import Job
-from nst.engine.layers import LAYERS, multiplications
+from nst.engine.layers import deepest, multiplications
 from nst.engine.memory import TILED_TIME, in_tiles
 
 T = TypeVar("T")
@@ -38,7 +38,7 @@ _VALUE = {"bfloat16": 2, "float32": 4}
 
 def deepest_layer(job: Job) -> str:
     """The last layer that the job needs."""
-    return max((*job.content_layers, *job.style_layers), key=LAYERS.index)
+    return deepest((*job.content_layers, *job.style_layers))
 
 
 def kind(job: Job, picture: bytes) -> Hashable:

@@ -30,16 +30,25 @@ _WIDTHS = (64, 128, 256, 512, 512)
 """Channels of the layers of each block."""
 
 
-def multiplications(deepest: str) -> float:
-    """Of all layers up to `deepest`, for each pixel of the picture.
+def deepest(layers: Iterable[str]) -> str:
+    """The last of at least one layer."""
+    return max(layers, key=LAYERS.index)
+
+
+def stride(name: str) -> int:
+    """Px between neighbouring activations of the layer: each block has twice that of the one before, by its pooling."""
+    return 1 << (int(name[4]) - 1)
+
+
+def multiplications(last: str) -> float:
+    """Of all layers up to `last`, for each pixel of the picture.
 
     A 3×3 convolution takes 9 × channels before × channels after, at a quarter of the positions of the block before.
     """
     total, before = 0.0, 3
-    for name in LAYERS[: LAYERS.index(deepest) + 1]:
-        block = int(name[4])
-        width = _WIDTHS[block - 1]
-        total += _KERNEL**2 * before * width / _POOL ** (2 * (block - 1))
+    for name in LAYERS[: LAYERS.index(last) + 1]:
+        width = _channels(name)
+        total += _KERNEL**2 * before * width / stride(name) ** 2
         before = width
     return total
 
@@ -48,28 +57,28 @@ def receptive_field(name: str) -> int:
     """Pixels on a side of the square that an activation of the layer depends on, inside a picture; where the square
     reaches beyond the picture's edge, it sees the zero padding.
 
-    A convolution adds (3 − 1) × the distance of its positions in pixels, a 2×2 pooling (2 − 1) × that, which it then
-    doubles.
+    A convolution adds (3 − 1) × its stride, a 2×2 pooling (2 − 1) × that of the layer before it.
     """
-    field, distance = 1, 1
+    field = 1
     for layer in LAYERS[: LAYERS.index(name) + 1]:
-        field += (_KERNEL - 1) * distance
+        field += (_KERNEL - 1) * stride(layer)
         if layer in BLOCK_ENDS and layer != name:
-            field += (_POOL - 1) * distance
-            distance *= _POOL
+            field += (_POOL - 1) * stride(layer)
     return field
 
 
 def positions(name: str, height: int, width: int) -> int:
-    """Of a layer's activations, for a picture of that size: each block has half the side of the one before."""
-    halvings = int(name[4]) - 1
-    return (height >> halvings) * (width >> halvings)
+    """Of a layer's activations, for a picture of that size."""
+    return (height // stride(name)) * (width // stride(name))
 
 
 def values(name: str) -> float:
     """Of a layer's activations, for each pixel of the picture."""
-    block = int(name[4])
-    return _WIDTHS[block - 1] / float(_POOL ** (2 * (block - 1)))
+    return _channels(name) / stride(name) ** 2
+
+
+def _channels(name: str) -> int:
+    return _WIDTHS[int(name[4]) - 1]
 
 
 def layer_number(name: str) -> int:

@@ -30,7 +30,12 @@ def gram_sums(features: Tensor) -> Tensor:
 
 def content_loss(features: Tensor, target: Tensor) -> Tensor:
     """|F − P|² / |P|² over all channels and positions, for F and P of shape (B, C, H, W)."""
-    return _squares(features - target) / energy(target)
+    return relative_error(features, target)
+
+
+def relative_error(values: Tensor, target: Tensor) -> Tensor:
+    """|v − t|² / |t|² (B,), of activations or of statistics (B, …)."""
+    return _squares(values - target) / energy(target)
 
 
 def gram_distance(features: Tensor, target: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from nst.engine import cfsd, images, st_lpips, styles, tiles, vgg
 from nst.engine.layers import CLASSIC, LAYERS, positions
-from nst.engine.losses import content_loss, gram_distance, gram_matrix, gram_sums
+from nst.engine.losses import content_loss, gram_distance, gram_matrix, gram_sums, relative_error
 from nst.engine.style_metrics import arrangement, colour_distance, cumulative, projected, sample, sliced_wasserstein
 from nst.engine.vgg import Encoder
 
@@ -108,7 +108,7 @@ def distances(
             perceived = st_lpips.distance(st_lpips.activations(picture), target.perceived)
     gram_errors = None
     if original:
-        errors = [content_loss(seen.grams[name], original.grams[name]) for name in LAYERS]
+        errors = [relative_error(seen.grams[name], original.grams[name]) for name in LAYERS]
         gram_errors = tuple(torch.cat(errors).tolist())  # a GPU is waited for once
         wasserstein = sliced_wasserstein(seen.quantiles, original.quantiles)
         colour = colour_distance(picture, original.colours)
@@ -162,8 +162,7 @@ def _see(
         if name in kept:
             tile.add_to(whole, name, features)
         if statistics:
-            found = gram_sums(features)
-            sums[name] = sums[name] + found if name in sums else found
+            sums[name] = sums.get(name, 0.0) + gram_sums(features)
         if statistics and name in WASSERSTEIN_LAYERS:
             samples.setdefault(name, []).append(sample(features, tile.corner(name), positions(name, *tile.size)))
     grams = {name: each / positions(name, *picture.shape[-2:]) for name, each in sums.items()}

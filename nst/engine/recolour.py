@@ -10,7 +10,8 @@ from torch import Tensor
 
 _RED, _GREEN, _BLUE = 0.299, 0.587, 0.114
 _EPSILON = 1e-5
-"""Added to the variances of colours that are matched: a grey style has none in two directions."""
+"""Added to the variances of colours that are matched, as a grey style has none in two directions; and the least
+variance of a luminance that is matched."""
 
 
 def luminance(pictures: Tensor) -> Tensor:
@@ -71,4 +72,4 @@ def _statistics(picture: Tensor) -> tuple[Tensor, Tensor]:
 
 def _power(covariance: Tensor, exponent: float) -> Tensor:
     values, vectors = torch.linalg.eigh(covariance)
-    return vectors @ torch.diag(values.clamp_min(_EPSILON) ** exponent) @ vectors.T  # type: ignore[no-any-return]
+    return vectors @ torch.diag(values**exponent) @ vectors.T  # type: ignore[no-any-return]

@@ -71,6 +71,5 @@ def _summed(picture: Tensor, layers: tuple[str, ...], network: Network, loss: st
     """The same of a large picture, tile by tile."""
     sums: dict[str, Tensor] = {}
     for _, name, features in tiles.stream(encoder(network), picture, layers):
-        each = loss.sums(features)
-        sums[name] = sums[name] + each if name in sums else each
+        sums[name] = sums.get(name, 0.0) + loss.sums(features)
     return {name: loss.of_sums(each, positions(name, *picture.shape[-2:])) for name, each in sums.items()}

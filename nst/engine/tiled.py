@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from nst.engine import style_losses, tiles
-from nst.engine.layers import LAYERS, positions
-from nst.engine.losses import content_loss, energy, wide
+from nst.engine.layers import deepest, positions
+from nst.engine.losses import energy, relative_error, wide
 from nst.engine.objective import Objective, Part
 from nst.engine.recolour import grey
 from nst.engine.tiles import Tile
@@ -43,7 +43,7 @@ class _Loss(torch.autograd.Function):
         height, width = picture.shape[-2:]
         terms = [_TiledTerm(part, positions(part.layer, height, width)) for part in parts]
         layers = {part.layer for part in parts}
-        split = tiles.split(height, width, max(layers, key=LAYERS.index))
+        split = tiles.split(height, width, deepest(layers))
         sums = [torch.zeros(()) for _ in terms]
         for tile in split:
             found = _sums(terms, tile, encoder(tile.of(picture), layers))
@@ -96,5 +96,5 @@ class _TiledTerm:
     def loss(self, sums: Tensor) -> Tensor:
         """(1,), weighted."""
         if self.style_loss:
-            return self.part.weight * content_loss(self.style_loss.of_sums(sums, self.count), self.part.target)
+            return self.part.weight * relative_error(self.style_loss.of_sums(sums, self.count), self.part.target)
         return self.part.weight * sums / energy(self.part.target)

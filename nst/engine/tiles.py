@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 
 from nst.engine import memory
-from nst.engine.layers import LAYERS, receptive_field
+from nst.engine.layers import LAYERS, deepest, receptive_field, stride
 from nst.engine.vgg import Encoder
 
-_GRID = 16
+_GRID = stride(LAYERS[-1])
 """Px between activations of the deepest layers.  Tiles are cut between them, as poolings take squares of this grid."""
 
 
@@ -39,9 +39,9 @@ class Tile:
         """Of the activations (…, H', W') of what was cut out, those of its own square: a view."""
         rows, columns = (
             slice(
-                (own.start - cut.start) // _distance(layer),
+                (own.start - cut.start) // stride(layer),
                 # Poolings round down, so that the last part ends where it ends.
-                None if own.stop == cut.stop else (own.stop - cut.start) // _distance(layer),
+                None if own.stop == cut.stop else (own.stop - cut.start) // stride(layer),
             )
             for own, cut in zip(self.own, self.cut, strict=True)
         )
@@ -56,12 +56,11 @@ class Tile:
     def corner(self, layer: str) -> tuple[int, int]:
         """Row and column of its own first activation in the whole picture."""
         rows, columns = self.own
-        return rows.start // _distance(layer), columns.start // _distance(layer)
+        return rows.start // stride(layer), columns.start // stride(layer)
 
     def add_to(self, whole: dict[str, Tensor], layer: str, part: Tensor) -> None:
         """Its own activations (1, C, H', W') to those of the whole picture, by layer."""
-        distance = _distance(layer)
-        height, width = (side // distance for side in self.size)
+        height, width = (side // stride(layer) for side in self.size)
         if part.shape[-2:] == (height, width):
             whole[layer] = part
             return
@@ -80,12 +79,12 @@ def are_needed(picture: Tensor) -> bool:
     return picture.shape[-2] * picture.shape[-1] > memory.WHOLE
 
 
-def split(height: int, width: int, deepest: str) -> list[Tile]:
-    """The tiles of a picture of that size, for activations up to `deepest`; one for all of it where it is not large."""
+def split(height: int, width: int, last: str) -> list[Tile]:
+    """The tiles of a picture of that size, for activations up to the layer `last`; one where it is not large."""
     if height * width <= memory.WHOLE:
         whole = range(height), range(width)
         return [Tile(whole, whole, (height, width))]
-    margin = _up((receptive_field(deepest) - _distance(deepest)) / 2)
+    margin = _up((receptive_field(last) - stride(last)) / 2)
     rows, columns = ([(own, _widened(own, margin, size)) for own in _parts(size)] for size in (height, width))
     return [Tile((row, column), (tall, wide), (height, width)) for row, tall in rows for column, wide in columns]
 
@@ -96,7 +95,7 @@ def stream(encoder: Encoder, picture: Tensor, layers: Collection[str]) -> Iterat
     if not layers:
         return
     height, width = picture.shape[-2:]
-    for tile in split(height, width, max(layers, key=LAYERS.index)):
+    for tile in split(height, width, deepest(layers)):
         for name, activations in encoder.stream(tile.of(picture), layers):
             yield tile, name, tile.own_part(name, activations)
 
@@ -114,8 +113,3 @@ def _widened(own: range, margin: int, size: int) -> range:
 
 def _up(length: float) -> int:
     return int(-(-length // _GRID)) * _GRID
-
-
-def _distance(layer: str) -> int:
-    """Px between the layer's activations: each block has half the side of the one before."""
-    return 1 << (int(layer[4]) - 1)

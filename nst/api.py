@@ -13,11 +13,12 @@ from nst import params
 from nst.engine import styles
 from nst.engine.jobs import Init, Task
 from nst.engine.layers import CLASSIC, parse_layers
-from nst.errors import ImageError, ParamsError
+from nst.errors import ImageError, OptionError, ParamsError
 from nst.params import Settings
 
 if TYPE_CHECKING:
     from PIL import Image
+    from torch import Tensor
 
     from nst.engine.inputs import Inputs
     from nst.engine.jobs import Job
@@ -102,23 +103,37 @@ OPTIONS: dict[Task, type[Options]] = {
 }
 
 
+WITHOUT_EFFECT: dict[Task, tuple[str, ...]] = {
+    "reconstruct": ("style_weight", "style_layer_weights", "style_loss", "style_scale", "colour"),
+    "synthesize": ("content_weight", "content_layer_weights", "style_scale", "colour"),
+}
+"""Settings that are no options of a task."""
+
+
 def options(task: Task, values: Mapping[str, Any]) -> Options:
     """The options of a task, from those that are given.
 
     Raises:
         OptionError: there is no such option, or its value cannot be used.
     """
+    for name in values:
+        if name in WITHOUT_EFFECT.get(task, ()):
+            raise OptionError(name, f"of no effect when pictures are made by {task}; leave it out")
     return params.options(OPTIONS[task], values)
 
 
 def run(
-    options: Options, pictures: Mapping[str, Styles], on_iteration: "Callable[[State], bool | None] | None" = None
+    options: Options,
+    pictures: Mapping[str, Styles],
+    on_iteration: "Callable[[State], bool | None]" = lambda _state: None,
+    on_picture: "Callable[[Tensor], None]" = lambda _picture: None,
 ) -> "Result":
     """Make one picture.
 
     Args:
         pictures: "content", "style" or both, as the task needs.
         on_iteration: called after each iteration; where it returns true, the picture ends there.
+        on_picture: called with the picture (1, 3, H, W) in [0, 1], before it is rounded to 8 bit.
 
     Raises:
         ImageError: a picture is missing, unreadable, or too small or too narrow.
@@ -133,7 +148,8 @@ def run(
         job,
         inputs,
         threads=options.threads,
-        on_iteration=on_iteration or (lambda _state: None),
+        on_iteration=on_iteration,
+        on_picture=on_picture,
         pixel_metrics=options.task == "reconstruct",
     )
 

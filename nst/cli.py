@@ -35,10 +35,6 @@ PICTURES: "dict[Task, dict[str, str]]" = {
     "synthesize": {"style": "the picture whose texture to make, or several"},
 }
 """What each command starts from.  The first may be several pictures."""
-WITHOUT_EFFECT: "dict[Task, tuple[str, ...]]" = {
-    "reconstruct": ("style_weight", "style_layer_weights", "style_loss", "style_scale", "colour"),
-    "synthesize": ("content_weight", "content_layer_weights", "style_scale", "colour"),
-}
 ALIASES = {"content_layers": ("--content-layer",)}
 WRONG_INPUT, INTERRUPTED = 2, 128 + signal.SIGINT
 
@@ -124,9 +120,14 @@ def parser() -> argparse.ArgumentParser:
     subparsers = parser.add_subparsers(dest="task", required=True, metavar="COMMAND")
     for task, model in api.OPTIONS.items():
         command = subparsers.add_parser(task, help=HELP[task], description=parser.epilog, allow_abbrev=False)
-        names = [name for name in model.model_fields if name not in WITHOUT_EFFECT.get(task, ())]
+        names = [name for name in model.model_fields if name not in api.WITHOUT_EFFECT.get(task, ())]
         command.set_defaults(
-            run=commands.paint, kinds=list(PICTURES[task]), names=[*names, "film"], options={}, spelled={}, typed={}
+            run=commands.paint,
+            kinds=list(PICTURES[task]),
+            names=[*names, "bits", "film"],
+            options={},
+            spelled={},
+            typed={},
         )
         for number, (kind, text) in enumerate(PICTURES[task].items()):
             several = "+" if number == 0 else None
@@ -137,6 +138,12 @@ def parser() -> argparse.ArgumentParser:
         )  # fmt: skip
         for name in names:
             _add_option(command, name, model.model_fields[name])
+        command.add_argument(
+            "--bits",
+            action=_Option,
+            choices=("8", "16"),
+            help="of each channel of the file (default: 8); 16: PNG, TIFF",
+        )
         command.add_argument(
             "--film", action=_Option, metavar="OUT.gif", help=f"the process as a GIF or MP4, of {film.FRAMES} frames"
         )

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NoReturn
 from nst import api, film, output, own_study, painter
 from nst import check as studies_check
 from nst.engine import images, malloc
-from nst.errors import CapacityError, ImageError, OptionError, OutputError, one_line
+from nst.errors import CapacityError, DivergedError, ImageError, OptionError, OutputError, one_line
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -31,22 +31,23 @@ def paint(arguments: argparse.Namespace) -> int:
     """One picture, or several."""
     malloc.keep_freed_memory()
     given = dict(arguments.options)
-    place, moving = given.pop("output"), given.pop("film", None)
+    place, moving, bits = given.pop("output"), given.pop("film", None), int(given.pop("bits", 8))
     if moving:
         given.setdefault("frames", film.FRAMES)
     options = api.options(arguments.task, given)
-    orders = _orders(arguments, options, place, moving)
+    orders = _orders(arguments, options, place, moving, bits)
     wanted = orders if len(orders) == 1 else [order for order in orders if not order.is_done]
     if len(wanted) < len(orders):
         print(f"{len(orders) - len(wanted)} of {len(orders)} pictures are there already", file=sys.stderr)
-    failed = []
+    failed, told = [], arguments.quiet
     with painter.stoppable() as stop, _progress(len(wanted), options, quiet=arguments.quiet) as bar:
         for order in wanted:
             try:
-                if order is wanted[0] and not arguments.quiet and (expected := painter.forecast(order, options)):
+                if not told and (expected := painter.forecast(order, options)):
                     bar.write(expected, file=sys.stderr)
+                told = True
                 _paint_one(order, options, stop, bar, quiet=arguments.quiet, moving=moving)
-            except (ImageError, CapacityError) as error:
+            except (ImageError, CapacityError, DivergedError, OutputError) as error:
                 if len(orders) == 1:
                     raise
                 failed.append(next(iter(order.pictures.values())))
@@ -83,12 +84,14 @@ def _paint_one(
         film.save((*result.frames, result.png), Path(moving))
 
 
-def _orders(arguments: argparse.Namespace, options: api.Options, place: str, moving: str | None) -> list[painter.Order]:
+def _orders(
+    arguments: argparse.Namespace, options: api.Options, place: str, moving: str | None, bits: int
+) -> list[painter.Order]:
     """What is to be made, each in a place that can be written."""
     first, *others = (getattr(arguments, kind) for kind in arguments.kinds)
     typed = [word for name, words in arguments.typed.items() if name != "output" for word in words]
     with _blaming("output"):
-        orders = painter.orders(options.task, arguments.kinds, first, others, place=place, typed=typed)
+        orders = painter.orders(options.task, arguments.kinds, first, others, place=place, typed=typed, bits=bits)
         if len(orders) > 1 or place.endswith("/"):
             painter.make_folder(Path(place))
         for order in orders:
@@ -140,7 +143,9 @@ def show(arguments: argparse.Namespace) -> int:
     """The command that made a picture."""
     said = output.command_of(arguments.picture)
     if said is None:
-        raise ImageError(f"{arguments.picture}: does not say how it was made; `nst` notes it in what it writes")
+        raise ImageError(
+            f"{arguments.picture}: does not say how it was made; `nst` notes it in PNG, JPEG, WebP, TIFF and AVIF"
+        )
     print(one_line(said))
     return 0
 
@@ -153,13 +158,12 @@ def check(arguments: argparse.Namespace) -> int:
     print(f"{arguments.params} and its pictures can be used.  About, on this machine:\n")
     print(f"{'study':16}{'jobs':>5}{'longest side':>14}{'time':>10}{'memory of a job':>17}")
     for each in estimates:
-        if each.plan.waits:
-            print(f"{each.plan.study:16}waits for the transfer study, whose layers it uses")
-            continue
         size, memory = f"{each.size} px", f"{each.memory / 1e9:.1f} GB"
         print(f"{each.plan.study:16}{len(each.plan.jobs):5}{size:>14}{_about(each.seconds):>10}{memory:>17}")
     jobs, seconds = sum(len(each.plan.jobs) for each in estimates), sum(each.seconds for each in estimates)
     print(f"{'all':16}{jobs:5}{'':14}{_about(seconds):>10}")
+    if assumed := [each.plan.study for each in estimates if each.plan.assumed]:
+        print(f"\n{', '.join(assumed)}: with classic layers, as those are not known that the transfer study will find.")
     print(
         f"\nFor {workers} workers at this machine's present speed; start-up and figures are not counted, nor that jobs "
         "may be finished already."

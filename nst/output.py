@@ -9,9 +9,12 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+from nst import sixteen_bit
 from nst.engine import images
 from nst.errors import OutputError
 
@@ -29,20 +32,26 @@ QUALITY: dict[str, dict[str, Any]] = {
 """Formats that keep a picture's colours, and how Pillow is to write them."""
 SUFFIXES = ".png, .jpg, .webp, .tif or .avif"
 """The most usual, for messages."""
+SIXTEEN_BIT = ("PNG", "TIFF")
+"""Formats that can have 16 bits a channel."""
 
+_PIECE = 2**20
+"""Bytes that are written at once to try a place."""
 _DESCRIPTION, _SOFTWARE = 0x010E, 0x0131
 """EXIF's ImageDescription and Software."""
 
 
-def format_of(path: Path) -> str:
+def format_of(path: Path, bits: int = 8) -> str:
     """Pillow's name of the format that the file's suffix stands for.
 
     Raises:
-        OutputError: there is none, or none that this Pillow can write.
+        OutputError: there is none, or none that this Pillow can write, or none of so many bits.
     """
     found = Image.registered_extensions().get(path.suffix.lower(), "")
     if found not in QUALITY or found not in Image.SAVE:
         raise OutputError(f"{path}: give a name that ends in {SUFFIXES}")
+    if bits == 16 and found not in SIXTEEN_BIT:
+        raise OutputError(f"{path}: {found} has 8 bits a channel; give a name that ends in .png or .tif")
     return found
 
 
@@ -72,7 +81,8 @@ def check(path: Path, size: int, pictures: Iterable[Path] = ()) -> None:
     beside = _beside(target)
     try:
         with beside.open("wb") as file:
-            file.write(bytes(size))
+            for _ in range(-(-size // _PIECE)):
+                file.write(bytes(_PIECE))
     except OSError as error:
         raise OutputError(f"{path}: cannot be written ({error.strerror}); give another place") from None
     finally:
@@ -98,15 +108,18 @@ def replacing(path: Path) -> Iterator[Path]:
             beside.unlink()
 
 
-def save(png: bytes, path: Path, command: str) -> None:
+def save(png: bytes, path: Path, command: str, pixels: NDArray[np.uint16] | None = None) -> None:
     """Write a picture in the format of its suffix, with the command that made it.
+
+    Args:
+        pixels: the same picture (H, W, 3) of 16 bits a channel, which is written instead where it is given.
 
     Raises:
         OutputError: it cannot be written; the message says where the picture is instead.
     """
     try:
         with replacing(path) as beside:
-            _write(png, beside, command)
+            _write(png, beside, command, pixels)
     except (OSError, OutputError) as error:
         with tempfile.NamedTemporaryFile(prefix="nst-", suffix=".png", delete=False) as rescued:
             rescued.write(png)
@@ -130,7 +143,7 @@ def command_of(path: Path) -> str | None:
     return said.decode("utf-8", "backslashreplace") if isinstance(said, bytes) else said
 
 
-def _write(png: bytes, path: Path, command: str) -> None:
+def _write(png: bytes, path: Path, command: str, pixels: NDArray[np.uint16] | None) -> None:
     kind = format_of(path)
     said = command.encode("utf-8", "backslashreplace")  # names of files may hold bytes that are no text
     software = f"nst {metadata.version('nst-studies')}"
@@ -146,7 +159,12 @@ def _write(png: bytes, path: Path, command: str) -> None:
             noted["comment"] = said
         else:
             noted["exif"][_DESCRIPTION] = said
-    images.from_png(png).save(path, kind, **QUALITY[kind], **noted)
+    if pixels is None:
+        images.from_png(png).save(path, kind, **QUALITY[kind], **noted)
+    elif kind == "PNG":
+        sixteen_bit.save_png(pixels, path, noted["pnginfo"])
+    else:
+        sixteen_bit.save_tiff(pixels, path, software=software, description=said)
 
 
 def _target(path: Path) -> Path:

@@ -11,11 +11,16 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from nst import api, output
+from nst import api, output, sixteen_bit
 from nst.engine import images
+from nst.engine.jobs import LADDER
 from nst.errors import ImageError, OutputError
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from torch import Tensor
+
     from nst.engine.optimize import State
     from nst.engine.results import Result
 
@@ -29,6 +34,8 @@ class Order:
     output: Path
     command: str
     """What makes this one picture, as a shell takes it."""
+    bits: int = 8
+    """Of each channel of the file."""
 
     @property
     def files(self) -> list[tuple[str, Path]]:
@@ -53,7 +60,14 @@ class Order:
 
 
 def orders(
-    task: str, kinds: Sequence[str], first: Sequence[Path], others: Sequence[Path], *, place: str, typed: Sequence[str]
+    task: str,
+    kinds: Sequence[str],
+    first: Sequence[Path],
+    others: Sequence[Path],
+    *,
+    place: str,
+    typed: Sequence[str],
+    bits: int = 8,
 ) -> list[Order]:
     """One order for each of the `first` pictures.
 
@@ -61,6 +75,7 @@ def orders(
         kinds: what the first and the other pictures are.
         place: a file; or a folder, for several pictures.
         typed: the options of the command line but for the place.
+        bits: of each channel of the files.
 
     Raises:
         OutputError: two pictures would be written to one place.
@@ -69,7 +84,7 @@ def orders(
     folder = len(first) > 1 or place.endswith(os.sep) or (output.is_folder(Path(place)) and not looks_like_a_file)
     found = []
     for path in first:
-        order = Order(dict(zip(kinds, (path, *others), strict=True)), Path(place), "")
+        order = Order(dict(zip(kinds, (path, *others), strict=True)), Path(place), "", bits)
         names = "_".join(file.stem for _, file in order.files)
         target = Path(place) / f"{names}.png" if folder else Path(place)
         command = ["nst", task, *map(str, (path, *others)), "-o", str(target), *typed]
@@ -102,8 +117,8 @@ def check(order: Order, options: api.Options) -> None:
     Raises:
         OutputError: it cannot.
     """
-    output.format_of(order.output)
-    output.check(order.output, 3 * options.size**2, [path for _, path in order.files])
+    output.format_of(order.output, order.bits)
+    output.check(order.output, 3 * options.size**2 * order.bits // 8, [path for _, path in order.files])
 
 
 def notes(order: Order, options: api.Options) -> list[str]:
@@ -122,13 +137,13 @@ def notes(order: Order, options: api.Options) -> list[str]:
 
 
 def forecast(order: Order, options: api.Options) -> str:
-    """What a picture that has rungs of a ladder takes on this machine, found by painting its first one for a moment;
-    "" for others, which take less than a few minutes.
+    """What a large picture, or one with rungs of a ladder, takes on this machine, found by painting a small one for a
+    moment; "" for others, of up to 512 px, which take a minute or so.
 
     Raises:
         NSTError: as `api.run` does.
     """
-    if not options.ladder or options.size <= options.ladder:
+    if options.size <= min(options.ladder or LADDER, LADDER):
         return ""
     seconds, memory = api.forecast(options, order.pictures)
     return f"{options.size} px: about {memory / 1e9:.1f} GB of memory and {_duration(seconds)}"
@@ -152,6 +167,7 @@ def paint(order: Order, options: api.Options, show: "Callable[[State], None]", s
     """
 
     whole = options.iterations
+    pixels: list[NDArray[np.uint16]] = []
 
     def watch(state: "State") -> bool:
         nonlocal whole
@@ -160,10 +176,14 @@ def paint(order: Order, options: api.Options, show: "Callable[[State], None]", s
         show(state)
         return stop.signal is not None
 
-    result = api.run(options, order.pictures, watch)
+    def keep(picture: "Tensor") -> None:
+        if order.bits == 16:
+            pixels.append(sixteen_bit.rounded(picture))
+
+    result = api.run(options, order.pictures, watch, keep)
     done = len(result.losses)
     stopped = f"stopped after {done} of {whole} iterations" if stop.signal is not None and done < whole else ""
-    output.save(result.png, order.output, order.command + (f"  # {stopped}" if stopped else ""))
+    output.save(result.png, order.output, order.command + (f"  # {stopped}" if stopped else ""), *pixels)
     return result, stopped
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import icc
 import numpy as np
 import pytest
+import tifffile
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageCms
@@ -107,6 +108,13 @@ def test_16_bit_grey_is_scaled_not_cut(tmp_path: Path, suffix: str) -> None:
 def test_16_bit_colour(tmp_path: Path) -> None:
     write_16_bit_png(tmp_path / "a.png", np.array([[(65535, 10 * 257, 0), (100 * 257, 200 * 257, 50 * 257)]]), 2)
     assert read_pixels(tmp_path / "a.png") == [[(255, 10, 0), (100, 200, 50)]]
+
+
+@pytest.mark.parametrize("compression", [None, "zlib"])
+def test_16_bit_colour_in_tiff(tmp_path: Path, compression: str | None) -> None:
+    values = np.array([[(65535, 10 * 257, 0), (100 * 257 + 99, 200 * 257, 50 * 257)]], np.uint16)
+    tifffile.imwrite(tmp_path / "a.tif", values, photometric="rgb", compression=compression)
+    assert read_pixels(tmp_path / "a.tif") == [[(255, 10, 0), (100, 200, 50)]]
 
 
 def test_16_bit_colour_with_transparency(tmp_path: Path) -> None:

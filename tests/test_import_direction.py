@@ -11,14 +11,15 @@ import pytest
 from engine_support import ROOT
 
 ORDER = (
-    "nst.errors", "nst.engine", "nst.params", "nst.studies", "nst.report", "nst.api", "nst", "nst.output", "nst.film",
-    "nst.painter", "nst.check", "nst.own_study", "nst.commands", "nst.cli", "nst.parameters", "nst.__main__", "flows",
-    "benchmarks",
+    "nst.errors", "nst.engine", "nst.params", "nst.studies", "nst.report", "nst.api", "nst", "nst.sixteen_bit",
+    "nst.output", "nst.film", "nst.painter", "nst.check", "nst.own_study", "nst.commands", "nst.cli", "nst.parameters",
+    "nst.__main__", "flows", "benchmarks",
 )  # fmt: skip
 """Each part imports those before it, and itself."""
 FRONT = {
     "nst.api",
     "nst",
+    "nst.sixteen_bit",
     "nst.output",
     "nst.film",
     "nst.painter",

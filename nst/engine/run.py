@@ -43,6 +43,7 @@ def run_jobs(
     *,
     threads: int | None = None,
     on_iteration: Callback = lambda _state: None,
+    on_picture: Callable[[Tensor], None] = lambda _picture: None,
     pixel_metrics: bool = True,
 ) -> list[Result]:
     """Optimise one picture for each job, as a batch that shares forward and backward passes.
@@ -54,6 +55,7 @@ def run_jobs(
         jobs, inputs: of one kind, as `nst.engine.batches.kind` says, and their pictures, from `nst.engine.inputs`.
         threads: of torch in this process, from here on; None means `default_threads`.
         on_iteration: called after each iteration, with the picture as it would be saved; true ends that picture.
+        on_picture: called with each job's picture (1, 3, H, W) in [0, 1], before it is rounded to 8 bit.
         pixel_metrics: PSNR and SSIM too; the library that computes them takes two seconds to import.
 
     Raises:
@@ -78,7 +80,10 @@ def run_jobs(
     climbed = _climb(jobs, aims, starts, watch)
     shared = (time.perf_counter() - began) / len(jobs)
     environment = _environment(jobs[0], climbed.encoder)
-    saved = [decode(finish[number](outcome.picture)) for number, outcome in enumerate(climbed.outcomes)]
+    saved = [
+        _rounded(finished(outcome.picture).clamp(0, 1), on_picture)
+        for finished, outcome in zip(finish, climbed.outcomes, strict=True)
+    ]
     results = []
     with ThreadPoolExecutor() as pool:  # compressing lets other threads run, which on a GPU measure meanwhile
         files = [pool.submit(images.to_png, picture) for picture in saved]
@@ -97,6 +102,11 @@ def run_jobs(
             )  # fmt: skip
             results.append(Result(job, png, tuple(frames[number]), outcome.losses, quality, timing, environment))
     return results
+
+
+def _rounded(picture: Tensor, on_picture: Callable[[Tensor], None]) -> Image.Image:
+    on_picture(picture)
+    return decode(picture)
 
 
 def default_threads() -> int:

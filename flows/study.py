@@ -135,7 +135,7 @@ def _checked(arguments: argparse.Namespace) -> "tuple[Study, Params]":
     study = studies.load(arguments.study)
     wanted = studies.resolve(params.load(arguments.params), arguments.reports)
     weights.check(wanted.weights)
-    study.jobs(wanted, {})  # finds what is missing in the parameters
+    studies.first_jobs(arguments.study, wanted)  # finds what is missing in the parameters
     for original in study.originals(wanted):  # those of later jobs too: found bad now, they cost nothing
         original.read(arguments.data)
     return study, wanted

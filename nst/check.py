@@ -14,19 +14,18 @@ from nst.engine import batches, images, memory, weights
 from nst.engine.inputs import Inputs, inputs
 from nst.engine.jobs import Job
 from nst.engine.machine import machine, precision_of
-from nst.errors import ParamsError
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A study's jobs, as far as they are known before it runs."""
+    """A study's first jobs."""
 
     study: str
     alone: bool
     """Its jobs run one at a time."""
+    assumed: bool
+    """Its layers will be found by the transfer study, and are others here, which take about as long."""
     jobs: tuple[tuple[Job, Inputs], ...]
-    waits: str = ""
-    """Why there are none yet."""
 
 
 @dataclass(frozen=True)
@@ -47,19 +46,17 @@ def plans(path: Path, data: Path, reports: Path) -> list[Plan]:
     Raises:
         NSTError: it cannot be used.
     """
-    loaded = params.load(path)
-    wanted = studies.resolve(loaded, reports)
+    resolved = studies.resolve(params.load(path), reports)
+    wanted = studies.assume(resolved)
     weights.check(wanted.weights)
     found = []
     for name in studies.STUDIES:
-        study = studies.load(name)
-        for original in study.originals(wanted):
+        for original in studies.load(name).originals(wanted):
             original.read(data)
-        try:
-            jobs, waits = study.jobs(wanted, {}), ""
-        except ParamsError as error:  # the gallery, before the transfer study has run
-            jobs, waits = [], str(error)
-        found.append(Plan(name, any(job.timed for job in jobs), tuple((job, inputs(job, data)) for job in jobs), waits))
+        jobs = studies.first_jobs(name, wanted)
+        assumed = getattr(wanted, name) != getattr(resolved, name)
+        alone = any(job.timed for job in jobs)
+        found.append(Plan(name, alone, assumed, tuple((job, inputs(job, data)) for job in jobs)))
     return found
 
 
@@ -84,9 +81,9 @@ def estimates(found: Sequence[Plan], workers: int) -> list[Estimate]:
         told.append(
             Estimate(
                 plan,
-                max((job.size for job, _ in plan.jobs), default=0),
+                max(job.size for job, _ in plan.jobs),
                 seconds / (1 if plan.alone else workers),
-                max((_memory(*each) for each in plan.jobs), default=0.0),
+                max(_memory(*each) for each in plan.jobs),
             )
         )
     return told

@@ -9,7 +9,6 @@ from annotated_types import Ge, Gt, Le, Lt
 from pydantic.fields import FieldInfo
 
 from nst import api
-from nst.cli import WITHOUT_EFFECT
 from nst.params import LEAST, MOST
 
 STRIPS = "reports/parameters/figures"
@@ -20,7 +19,8 @@ _HEAD = """# Parameters
 Made by `make docs` from the models in `nst/params.py` and `nst/api.py`; a test holds it to them.
 
 A parameter has one name: `style_weight` is `--style-weight` of the `nst` command, `style_weight=` of `nst.transfer` and
-its like, and `style_weight:` in `params.yaml`, at the top for all studies or in a section for that study alone.
+its like, and `style_weight:` in `params.yaml`, at the top for all studies or in a section for that study alone. Those
+from `seed` on are no settings of all studies: their sections say which noises, layers and starts they compare.
 
 - **Style strength** is `style_weight`, beside a `content_weight` of 1. Both losses are scaled so that 0 is a match and
   1 is what a blank picture would give, whatever the layers, the size and the style loss. Only their ratio matters.
@@ -40,13 +40,21 @@ _FOOT = """
 Defaults are those of the `nst` command and of Python. `params.yaml` states its own, with a comment each, also for the
 keys that only a study has. The mathematics is in [method.md](method.md).
 """
-_STRIPS_HEAD = "\n## What they do to a picture\n"
+_STRIPS_HEAD = """
+## What they do to a picture
+
+From the parameters study: one parameter takes several values, the others stay as `params.yaml` says. Layers are
+compared in the [transfer study](../reports/transfer), other noises in the [reconstruction](../reports/reconstruction).
+"""
+WITHOUT_PICTURE = (
+    "tolerance", "weights", "content_layer_weights", "seed", "threads", "frames", "content_layers", "style_layers",
+)  # fmt: skip
+"""Parameters that the study does not vary: of no effect on what is painted there, or seen in other studies."""
 _WORDS = {
     "threads": "1 … 4 for each core",  # the model says how many this machine has
     "content_layers": "layers",
     "style_layers": "layers",
-    "content_layer_weights": "numbers",
-    "style_layer_weights": "numbers",
+    **dict.fromkeys(("content_layer_weights", "style_layer_weights"), f"each 0, or {LEAST:g} … {MOST:g}"),
     **dict.fromkeys(("content_weight", "style_weight", "tv_weight"), f"0, or {LEAST:g} … {MOST:g}"),
     "weights": "a name or a path",
 }
@@ -77,7 +85,7 @@ def _row(name: str) -> str:
     fields = {
         task: model.model_fields[name]
         for task, model in api.OPTIONS.items()
-        if name in model.model_fields and name not in WITHOUT_EFFECT.get(task, ())
+        if name in model.model_fields and name not in api.WITHOUT_EFFECT.get(task, ())
     }
     (first, field), *others = fields.items()
     defaults = [

@@ -225,7 +225,7 @@ def _check(job: Job) -> None:
     Raises:
         OptionError: with the field that has to change.
     """
-    if job.style_size > LARGEST:
+    if job.style and job.style_size > LARGEST:
         raise OptionError(
             "style_scale", f"{job.style_scale:g} × size {job.size} px is more than {LARGEST} px; lower one of them"
         )

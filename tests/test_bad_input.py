@@ -5,10 +5,14 @@ import functools
 import io
 import os
 import re
+import struct
 import subprocess
 import sys
+import tempfile
 import types
+import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
@@ -24,8 +28,9 @@ from study_support import PARAMS
 
 from nst import api, cli, output, params
 from nst.engine import images
-from nst.errors import ImageError, ParamsError
-from nst.params import Params
+from nst.engine.jobs import Task
+from nst.errors import ImageError, OptionError, ParamsError
+from nst.params import Params, Settings
 
 NUMBERS = (
     "", "nan", "-inf", "1e309", "-1", "-0.5", "9" * 30, "9" * 5000, "0x10", "1,5", "²", "big", "None", "[]", "é😀",
@@ -41,7 +46,7 @@ class TestOptions:
         ("task", "option"), [(task, name) for task, model in api.OPTIONS.items() for name in model.model_fields]
     )
     def test_one(self, task: str, option: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        if option in cli.WITHOUT_EFFECT.get(task, ()):  # type: ignore[call-overload]
+        if option in api.WITHOUT_EFFECT.get(task, ()):  # type: ignore[call-overload]
             pytest.skip("not an option of this command")
         spelled = f"--{option.replace('_', '-')}"
         pictures = ["nowhere.jpg"] * len(cli.PICTURES[task])  # type: ignore[index]
@@ -55,9 +60,42 @@ class TestOptions:
             assert (code, said.out) == (2, ""), value
             assert re.fullmatch(r"error: [^\n]+\n", said.err), value
             assert said.err.isprintable() or said.err[:-1].isprintable(), value
-            # Where the value will do (a name of weights, a seed of 30 digits will not), the picture is what is wrong.
-            told = (f"error: {spelled}: ", f"error: {spelled}.", "error: nowhere.jpg: no such picture")
-            assert said.err.startswith(told), value
+            told = (f"error: {spelled}: ", f"error: {spelled}.")
+            # Where the value will do, a name of weights or "1,5" for layers, the picture is what is wrong.
+            may_do = option == "weights" or option.endswith(("_layers", "_layer_weights"))
+            assert said.err.startswith((*told, "error: nowhere.jpg: no such picture") if may_do else told), value
+        assert list(tmp_path.iterdir()) == []
+
+    @pytest.mark.parametrize(
+        ("task", "option"), [(task, name) for task, model in api.OPTIONS.items() for name in model.model_fields]
+    )
+    def test_one_in_python(self, task: Task, option: str) -> None:
+        for value in (float("nan"), float("inf"), -1, 10**40, {}, {"a": 1}, [[]], object(), "nothing of the kind"):
+            if option == "weights" and isinstance(value, str):
+                continue  # a path, which is looked for later
+            with pytest.raises(OptionError) as caught:
+                api.options(task, {option: value})
+            assert caught.value.option.split(".")[0] == option
+            assert str(caught.value).isprintable()
+
+    @pytest.mark.parametrize(
+        ("typed", "message"),
+        [
+            (["--bits", "12"], "argument --bits: invalid choice: '12'"),
+            (["--bits", "nan"], "argument --bits: invalid choice: 'nan'"),
+            (["--film", "é😀"], "--film: é😀: give a name that ends in .gif or .mp4"),
+            (["--film", ""], "--film: .: give a name that ends in .gif or .mp4"),
+        ],
+    )
+    def test_options_of_the_file(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str], typed: list[str], message: str
+    ) -> None:
+        try:
+            code: object = cli.main(["synthesize", "nowhere.jpg", "-o", str(tmp_path / "out.png"), *typed])
+        except SystemExit as ended:
+            code = ended.code
+        assert code == 2
+        assert capsys.readouterr().err.startswith(f"error: {message}")
         assert list(tmp_path.iterdir()) == []
 
     @given(st.text(max_size=40), st.sampled_from(["--size", "--style-layers", "--learning-rate", "--init", "--ouput"]))
@@ -117,9 +155,43 @@ class TestParams:
             except ParamsError as error:
                 assert str(error).isprintable() and str(error).startswith(".".join(place)), value
             else:
-                large = value == 10**40 and place[-1].endswith("_weight")
                 none = value == [] and place[-1] in MAY_BE_EMPTY
-                assert large or none or (isinstance(value, str) and takes_any_text(place)), value
+                assert none or (isinstance(value, str) and takes_any_text(place)), value
+
+    @pytest.mark.parametrize("name", Settings.model_fields)
+    def test_one_that_the_parameters_study_varies(self, name: str) -> None:
+        for value in STRANGE:
+            values = copy.deepcopy(VALUES)
+            values["parameters"]["vary"] = {name: [value]}
+            try:
+                params.options(Params, values)
+            except ParamsError as error:
+                assert str(error).isprintable() and f"vary.{name}" in str(error), value
+            else:
+                none = value == [] and name in MAY_BE_EMPTY
+                assert none or (name == "weights" and isinstance(value, str)), value
+
+    @pytest.mark.parametrize(
+        "name", ["../a", "/etc/passwd", "a/b", "..", ".", "a\\b", "a\0", "../../etc/passwd", "a\n"]
+    )
+    @pytest.mark.parametrize(
+        "place",
+        [
+            "reconstruction.contents.0", "synthesis.styles.0", "transfer.content", "transfer.style",
+            "transfer.finalists.pairs.0.0", "transfer.finalists.pairs.0.1", "initialization.pairs.0.1",
+            "parameters.pairs.0.0", "gallery.contents.0", "gallery.styles.0", "gallery.favourites.0.1",
+            "gallery.film.pair.0",
+        ],
+    )  # fmt: skip
+    def test_names_that_lead_out_of_the_folder_of_pictures(self, place: str, name: str) -> None:
+        values = copy.deepcopy(VALUES)
+        *keys, last = [int(key) if key.isdecimal() else key for key in place.split(".")]
+        section: Any = values
+        for key in keys:
+            section = section[key]
+        section[last] = name
+        with pytest.raises(ParamsError, match=rf"^{re.escape(place)}: .* is no name of a picture"):
+            params.options(Params, values)
 
     @given(
         st.sampled_from(list(places())),
@@ -243,6 +315,27 @@ class TestPictures:
             images.fit(images.read(tmp_path / "a.png"), 512, "a.png")
         assert str(caught.value).isprintable()
 
+    def test_more_pixels_than_a_picture_has(self, tmp_path: Path) -> None:
+        """Beyond what Pillow warns of, and what it refuses; the files are of some hundred bytes."""
+        for side in (10_000, 20_000):
+            path = tmp_path / "a.png"
+            Image.new("1", (32, 32)).save(path)
+            content = bytearray(path.read_bytes())
+            content[16:24] = struct.pack(">II", side, side)  # the size, in the file's head
+            content[29:33] = struct.pack(">I", zlib.crc32(content[12:29]))
+            path.write_bytes(content)
+            with pytest.raises(ImageError, match=r"a\.png: more than [\d,]+ pixels; scale it down first"):
+                images.read(path)
+
+    @pytest.mark.parametrize("suffix", ["gif", "webp", "tif", "png"])
+    def test_the_first_of_several_pictures_is_taken(self, tmp_path: Path, suffix: str) -> None:
+        first, *others = (Image.new("RGB", (64, 64), (level, 0, 0)) for level in (200, 100, 0))
+        path = tmp_path / f"a.{suffix}"
+        first.save(path, save_all=True, append_images=others)
+        red, *_ = images.read(path).getpixel((32, 32))  # type: ignore[misc]
+        assert red == pytest.approx(200, abs=4)
+        assert "the first of its 3 pictures is used" in images.notes(path, 64, size_is_chosen=True)
+
     def test_20000_px(self, tmp_path: Path) -> None:
         Image.new("L", (20_000, 1_300), 77).save(tmp_path / "a.png")
         fitted = images.fit(images.read(tmp_path / "a.png"), 512)
@@ -284,6 +377,21 @@ NAMES = (
 )
 
 
+@contextmanager
+def somebody(folder: Path) -> Iterator[None]:
+    """Who may not read everything, as root may, and owns the folder."""
+    if os.geteuid() != 0:
+        yield
+        return
+    nobody = 65534
+    os.chown(folder, nobody, nobody)
+    os.seteuid(nobody)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
 class TestNames:
     """Of pictures, to the command."""
 
@@ -312,12 +420,12 @@ class TestNames:
             assert cli.main(typed) == 2
             assert re.fullmatch(r"error: [^\n]+\n", capsys.readouterr().err)
 
-    @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-    def test_unreadable(self, tmp_path: Path) -> None:
-        WHOLE.save(tmp_path / "a.png")
-        (tmp_path / "a.png").chmod(0)
-        with pytest.raises(ImageError, match=r"a\.png: may not be read; change its permissions"):
-            images.read(tmp_path / "a.png")
+    def test_unreadable(self) -> None:
+        with tempfile.TemporaryDirectory() as folder, somebody(Path(folder)):
+            WHOLE.save(Path(folder) / "a.png")
+            (Path(folder) / "a.png").chmod(0)
+            with pytest.raises(ImageError, match=r"a\.png: may not be read; change its permissions"):
+                images.read(Path(folder) / "a.png")
 
 
 class TestProcesses:

@@ -1,4 +1,5 @@
-"""Each setting works in `nst transfer`, in Python, in params.yaml and in the documentation.
+"""Each setting works in `nst transfer`, in Python, in params.yaml, as an axis of the parameters study and in the
+documentation.
 
 A field that is added to `Settings` needs a value here.
 """
@@ -17,6 +18,7 @@ import nst
 from nst import cli, params
 from nst.engine.layers import LAYERS
 from nst.params import STUDIES, Settings
+from nst.studies import parameters
 
 CONTENT, STYLE = str(DATA / "content" / "egeskov.jpg"), str(DATA / "style" / "great_wave.jpg")
 BASE: dict[str, Any] = {"size": 72, "iterations": 2, "threads": 1, "init": "noise", "content_layers": "conv2_1,conv2_2"}
@@ -96,6 +98,20 @@ def test_params_yaml_takes_it_for_all_studies_and_for_one(name: str, tmp_path: P
         for study in STUDIES:
             job = getattr(loaded, study).job("transfer", content="a", style="b", **layers)
             assert (getattr(job, name) == VALUES[name]) == (study in changed)
+
+
+@pytest.mark.parametrize("name", Settings.model_fields)
+def test_the_parameters_study_varies_it(name: str, tmp_path: Path) -> None:
+    values = yaml.safe_load(PARAMS.read_text("utf-8"))
+    value = (2.0,) if name == "content_layer_weights" else VALUES[name]  # it has one content layer
+    given = list(value) if isinstance(value, tuple) else value
+    layers = {"content_layer": "conv4_2", "style_layers": "classic", "curves": []}
+    values["parameters"] |= {**layers, "vary": {name: [Settings.model_fields[name].default, given]}}
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(values), "utf-8")
+    jobs = parameters.jobs(params.load(tmp_path / "params.yaml"), {})
+    pairs = len(values["parameters"]["pairs"])
+    assert [getattr(job, name) for job in jobs].count(value) == pairs
+    assert len(jobs) == 2 * pairs
 
 
 @pytest.mark.parametrize("name", Settings.model_fields)

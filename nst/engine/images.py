@@ -3,6 +3,7 @@
 Pictures are 8-bit RGB `PIL.Image` outside the engine and float tensors (1, 3, H, W) in [0, 1] inside it.
 """
 
+import difflib
 import errno
 import io
 import os
@@ -198,7 +199,9 @@ def find(folder: Path, name: str) -> Path:
     if found:
         raise ImageError(f"{folder}: {name!r} is the name of {len(found)} files; name one with its suffix")
     there = ", ".join(path.stem for path in files) or "nothing: run `dvc pull data`, or put pictures there"
-    raise ImageError(f"{folder}: no picture called {name!r}; there is {there}")
+    close = difflib.get_close_matches(name, [path.stem for path in files], n=1)
+    hint = f"did you mean {close[0]!r}? " if close else ""
+    raise ImageError(f"{folder}: no picture called {name!r}; {hint}there is {there}")
 
 
 def to_png(picture: Image.Image) -> bytes:

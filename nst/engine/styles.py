@@ -38,13 +38,13 @@ def shares(weights: Sequence[str | float]) -> tuple[float, ...]:
     """Weights divided by their sum.
 
     Raises:
-        ValueError: one is not a number above 0.
+        ValueError: one is not a number above 0, or too large.
     """
     try:
         numbers = [float(weight) for weight in weights]
     except (TypeError, ValueError):
         numbers = [math.nan]
-    if not all(0 < number < math.inf for number in numbers):
+    if not all(number > 0 for number in numbers) or not math.isfinite(sum(numbers)):
         raise ValueError(f"weights of styles are numbers above 0 (found {', '.join(map(str, weights))})")
     return tuple(number / sum(numbers) for number in numbers)
 

@@ -4,19 +4,20 @@ Adding a study: a module with the members of `Study`, its name in `nst.params.ST
 """
 
 import importlib
+import itertools
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol, cast
 
 from nst.engine.jobs import Job
-from nst.engine.layers import parse_layers
+from nst.engine.layers import CLASSIC_NAME, parse_layers, window
 from nst.engine.results import Result
-from nst.errors import ParamsError
+from nst.errors import OptionError, ParamsError
 from nst.params import FINALISTS, RECOMMENDED, STUDIES, Gallery, Parameters, Params
 from nst.studies import tables
 from nst.studies.originals import Original
 
-__all__ = ["STUDIES", "Study", "load", "resolve"]
+__all__ = ["STUDIES", "Study", "assume", "first_jobs", "load", "resolve"]
 
 
 class Study(Protocol):
@@ -50,15 +51,38 @@ def load(name: str) -> Study:
     return cast(Study, importlib.import_module(f"nst.studies.{name}"))
 
 
+def first_jobs(name: str, params: Params) -> list[Job]:
+    """The jobs that a study wants before it has results.
+
+    Raises:
+        ParamsError: parameters do not go together, or `refuse_unknown_layers` does; the message names the section.
+    """
+    try:
+        return load(name).jobs(params, {})
+    except OptionError as error:
+        raise ParamsError(f"params.yaml: {name}.{error}") from None
+
+
 def resolve(params: Params, reports: Path) -> Params:
     """The parameters with "recommended" and "finalists" replaced by the layers that the transfer study found.
 
     Before that study has run they stay, and the studies that need them refuse to start.
     """
     try:
-        found = tables.Recommended.read(reports / "transfer")
+        return _with_layers(params, tables.Recommended.read(reports / "transfer"))
     except (OSError, ValueError, KeyError, TypeError):
         return params
+
+
+def assume(params: Params) -> Params:
+    """The same with layers as likely as any, to know about what studies take before the transfer study has run."""
+    cells = itertools.product(params.transfer.content_layers, params.transfer.style_windows)
+    some = itertools.islice(cells, params.transfer.finalists.count)
+    finalists = tuple((layer, window(layers)) for layer, layers in some)
+    return _with_layers(params, tables.Recommended("conv4_2", CLASSIC_NAME, finalists))
+
+
+def _with_layers(params: Params, found: tables.Recommended) -> Params:
     layers = {"content_layer": found.content_layer, "style_layers": parse_layers(found.style_layers.split(","))}
     gallery = {name: value for name, value in layers.items() if getattr(params.gallery, name) == RECOMMENDED}
     parameters: dict[str, Any] = {

@@ -11,7 +11,7 @@ from typing import Any
 
 from nst.engine import images
 from nst.engine.jobs import Job
-from nst.engine.layers import window
+from nst.engine.layers import parse_layers, window
 from nst.engine.results import Result, known
 from nst.params import FINALISTS, Pair, Params, Varied
 from nst.studies import figures, refuse_unknown_layers, tables
@@ -168,7 +168,7 @@ def _varied(params: Params) -> dict[Value, dict[Run, Job]]:
     section = params.parameters
     refuse_unknown_layers(section, "parameters")
     return {
-        (name, _text(value)): _runs(params, section.with_value(name, value))
+        (name, _text(name, value)): _runs(params, section.with_value(name, value))
         for name, values in section.vary.items()
         for value in values
     }
@@ -209,5 +209,7 @@ def _runs(params: Params, varied: Varied) -> dict[Run, Job]:
     }
 
 
-def _text(value: Any) -> str:
-    return window(value) if isinstance(value, list | tuple) else str(value)
+def _text(name: str, value: Any) -> str:
+    if not isinstance(value, list | tuple):
+        return str(value)
+    return window(parse_layers(value)) if name == "style_layers" else ", ".join(map(str, value)) or "equal"

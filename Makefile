@@ -29,7 +29,7 @@ help:
 	@echo 'make compare    set this run beside another: REV=HEAD~1, a branch, a tag, an experiment'
 	@echo 'make serve      a Prefect page with a nightly run of all studies;  make serve-stop  ends it'
 	@echo 'make test-cluster  install, then the slow tests: clusters, servers, kills'
-	@echo 'make bench      how fast it is, beside a peer; takes 50 minutes of a machine with nothing else to do'
+	@echo 'make bench      how fast it is, beside a peer; takes an hour of a machine with nothing else to do'
 	@echo 'make bench-gpu  how fast it is on a GPU, beside what the GPU can do; eight minutes'
 	@echo 'make docs       write docs/parameters.md anew from the code and the parameters study'
 	@echo 'make lint       ruff and mypy alone;  make format  rewrites what ruff can'

@@ -34,7 +34,7 @@ class Part:
 PARTS = {
     "steps": Part("one optimisation step beside the bare network and plain float32", 5),
     "batch": Part("pictures a second in batches of one, two and four", 1),
-    "peer": Part("whole processes beside pastiche, the peer", 30),
+    "peer": Part("whole processes beside pastiche, the peer", 40),
     "precision": Part("distances of pictures made in bfloat16 and in float32", 3),
     "memory": Part("peak memory at 512 and 1024 px", 1),
     "study": Part("make repro in a fresh clone, then changed, then up to date", 10),

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 SHORT = {
-    "egeskov × great_wave at 256 px: times faster than pastiche": "speed of `nst transfer` at 256 px, from start to "
+    "egeskov × great_wave at 512 px: times faster than pastiche": "speed of `nst transfer` at 512 px, from start to "
     "file: {} that of [pastiche](https://pypi.org/project/pastiche/)",
     "256×256, 2 threads: step, of the bare network": "time of one step: {} that of the network alone, forward and back",
     "peak memory at 512 px": "memory for a picture at 512 px: {}",

@@ -32,7 +32,7 @@ def paint(arguments: argparse.Namespace) -> int:
     malloc.keep_freed_memory()
     given = dict(arguments.options)
     place, moving, bits = given.pop("output"), given.pop("film", None), int(given.pop("bits", 8))
-    if moving:
+    if moving is not None:
         given.setdefault("frames", film.FRAMES)
     options = api.options(arguments.task, given)
     orders = _orders(arguments, options, place, moving, bits)
@@ -80,7 +80,7 @@ def _paint_one(
     result, stopped = painter.paint(order, options, show, stop)
     said = f"{order.output}: {stopped}{', ' if stopped else ''}{_summary(result, time.perf_counter() - began)}"
     bar.write(one_line(said), file=sys.stdout)
-    if moving:
+    if moving is not None:
         film.save((*result.frames, result.png), Path(moving))
 
 
@@ -97,9 +97,9 @@ def _orders(
         for order in orders:
             painter.check(order, options)
     with _blaming("film"):
-        if moving and len(orders) > 1:
+        if moving is not None and len(orders) > 1:
             raise OutputError("several pictures have no film; give one picture")
-        if moving:
+        if moving is not None:
             given = [path for _, path in orders[0].files]
             film.check(Path(moving), options.size**2 * options.frames, [*given, orders[0].output])
     for kind, path in orders[0].files if len(orders) > 1 and others else ():

@@ -16,6 +16,7 @@ from nst.engine.weights import NORMALISED
 def altered(folder: Path, **values: object) -> Path:
     path = folder / "params.yaml"
     content = yaml.safe_load(PARAMS.read_text("utf-8"))
+    content["parameters"]["vary"] = {"style_weight": [1, 10]}  # others are too small or too large for some sizes here
     path.write_text(yaml.safe_dump({**content, **values}), encoding="utf-8")
     return path
 

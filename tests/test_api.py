@@ -52,6 +52,10 @@ class TestPictures:
         options = {**TINY, "content_layers": "conv1_1"}
         assert nst.reconstruct(transparent, **options).png == nst.reconstruct(tmp_path / "photo.png", **options).png
 
+    def test_an_option_of_another_task_is_refused(self) -> None:
+        with pytest.raises(OptionError, match=r"^style_weight: of no effect when pictures are made by reconstruct"):
+            nst.reconstruct(CONTENT, style_weight=3)
+
     def test_options_reach_the_job(self, data: Path) -> None:
         layers = {"content_layers": ["conv1_1", 3], "style_layers": "1,3-4"}
         result = nst.transfer(CONTENT, STYLE, **TINY, **layers, init="noise", seed=5, noise="normal")

@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import termios
+import tracemalloc
 from importlib import metadata
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from torchvision.io import ImageReadMode, decode_image
 import nst
 from nst import __main__, cli, output, painter
 from nst.engine import images
+from nst.errors import OutputError
 
 CONTENT, STYLE = str(DATA / "content" / "egeskov.jpg"), str(DATA / "style" / "great_wave.jpg")
 TINY = ["--size", "48", "--iterations", "2", "--threads", "1"]
@@ -158,6 +160,19 @@ class TestErrors:
             resource.setrlimit(resource.RLIMIT_FSIZE, before)
         assert said == "-o: out.png: cannot be written (File too large); give another place"
         assert list(here.iterdir()) == []
+
+    def test_trying_a_place_takes_no_memory(self, here: Path) -> None:
+        """A film may take gigabytes, of which the disk has to know."""
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
+        tracemalloc.start()
+        try:
+            with pytest.raises(OutputError, match="File too large"):
+                output.check(here / "out.gif", 8 * 10**9)
+            assert tracemalloc.get_traced_memory()[1] < 10**7
+        finally:
+            tracemalloc.stop()
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
     def test_a_picture_that_is_missing(self, capsys: pytest.CaptureFixture[str], here: Path) -> None:
         assert refusal(capsys, "synthesize", "no.jpg", "-o", "out.png").startswith("no.jpg: no such picture")
@@ -351,6 +366,18 @@ class TestLargePictures:
         assert said.out.startswith("out.png: ")
         assert cli.main(["transfer", CONTENT, STYLE, "-o", "out.png", *large, "-q"]) == 0
         assert "about" not in capsys.readouterr().err
+
+    def test_of_several_the_first_that_can_be_read_says_it(
+        self, here: Path, data: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        typed = ["--size", "64", "--ladder", "48", "--iterations", "2"]
+        assert cli.main(["transfer", "missing.jpg", CONTENT, STYLE, "-o", "out", *typed]) == 1
+        assert len(re.findall(r"^64 px: about ", capsys.readouterr().err, re.MULTILINE)) == 1
+
+    def test_say_it_without_a_ladder_too(self, here: Path, data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        typed = ["--size", "520", "--ladder", "0", "--iterations", "1"]
+        assert cli.main(["synthesize", STYLE, "-o", "out.png", *typed]) == 0
+        assert re.search(r"^520 px: about \d\.\d GB of memory and \d+ s$", capsys.readouterr().err, re.MULTILINE)
 
 
 class TestStopping:

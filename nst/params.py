@@ -156,7 +156,7 @@ class Settings(_Frozen):
     )
     content_weight: Weight = Field(1.0, description="of the content loss")
     style_weight: Weight = Field(10.0, description="of the style loss: how strong the style is beside the content")
-    tv_weight: Weight = Field(0.0, description="of the total variation; 0.1 smooths")
+    tv_weight: Weight = Field(0.0, description="of the total variation; 30 smooths")
     content_layer_weights: LayerWeights = Field(
         (), description="of each content layer beside the others, in the order of depth; none: equal"
     )

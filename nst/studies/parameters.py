@@ -212,4 +212,4 @@ def _runs(params: Params, varied: Varied) -> dict[Run, Job]:
 def _text(name: str, value: Any) -> str:
     if not isinstance(value, list | tuple):
         return str(value)
-    return window(parse_layers(value)) if name == "style_layers" else ", ".join(map(str, value)) or "equal"
+    return window(parse_layers(value)) if name == "style_layers" else ",".join(map(str, value)) or "equal"

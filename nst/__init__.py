@@ -27,7 +27,7 @@ def transfer(
     content: "Picture",
     style: "Styles",
     *,
-    on_iteration: "Callable[[State], bool | None]" = lambda _state: None,
+    on_iteration: "Callable[[State], bool | None] | None" = None,
     **options: Any,
 ) -> "Result":
     """Paint the content of one picture in the style of another, as Gatys, Ecker & Bethge (2016) do.
@@ -64,7 +64,7 @@ def transfer(
 
 
 def reconstruct(
-    content: "Picture", *, on_iteration: "Callable[[State], bool | None]" = lambda _state: None, **options: Any
+    content: "Picture", *, on_iteration: "Callable[[State], bool | None] | None" = None, **options: Any
 ) -> "Result":
     """Make a picture again, from noise, out of what layers keep of it (Mahendran & Vedaldi 2015).
 
@@ -91,7 +91,7 @@ def reconstruct(
 
 
 def synthesize(
-    style: "Styles", *, on_iteration: "Callable[[State], bool | None]" = lambda _state: None, **options: Any
+    style: "Styles", *, on_iteration: "Callable[[State], bool | None] | None" = None, **options: Any
 ) -> "Result":
     """Make a texture, from noise, with the style of a picture (Gatys, Ecker & Bethge 2015).
 

@@ -125,7 +125,7 @@ def options(task: Task, values: Mapping[str, Any]) -> Options:
 def run(
     options: Options,
     pictures: Mapping[str, Styles],
-    on_iteration: "Callable[[State], bool | None]" = lambda _state: None,
+    on_iteration: "Callable[[State], bool | None] | None" = None,
     on_picture: "Callable[[Tensor], None]" = lambda _picture: None,
 ) -> "Result":
     """Make one picture.
@@ -148,7 +148,7 @@ def run(
         job,
         inputs,
         threads=options.threads,
-        on_iteration=on_iteration,
+        on_iteration=on_iteration or (lambda _state: None),
         on_picture=on_picture,
         pixel_metrics=options.task == "reconstruct",
     )

@@ -12,7 +12,7 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from nst import api, output, sixteen_bit
-from nst.engine import images
+from nst.engine import images, malloc
 from nst.engine.jobs import LADDER
 from nst.errors import ImageError, OutputError
 
@@ -136,6 +136,11 @@ def notes(order: Order, options: api.Options) -> list[str]:
     ]
 
 
+def is_large(options: api.Options) -> bool:
+    """Whether a picture is larger than what is painted at once by default, or has rungs of a ladder."""
+    return options.size > min(options.ladder or LADDER, LADDER)
+
+
 def forecast(order: Order, options: api.Options) -> str:
     """What a large picture, or one with rungs of a ladder, takes on this machine, found by painting a small one for a
     moment; "" for others, of up to 512 px, which take a minute or so.
@@ -143,9 +148,10 @@ def forecast(order: Order, options: api.Options) -> str:
     Raises:
         NSTError: as `api.run` does.
     """
-    if options.size <= min(options.ladder or LADDER, LADDER):
+    if not is_large(options):
         return ""
     seconds, memory = api.forecast(options, order.pictures)
+    malloc.trim()  # of a small picture, whose blocks fit no large one
     return f"{options.size} px: about {memory / 1e9:.1f} GB of memory and {_duration(seconds)}"
 
 
@@ -174,6 +180,8 @@ def paint(order: Order, options: api.Options, show: "Callable[[State], None]", s
         whole = state.of  # rungs of a ladder add some
         stop.listen()
         show(state)
+        if is_large(options):
+            malloc.trim()  # else gaps between blocks grow: 4.4 GB instead of 3.9 at 2048 px, for 8 % of the time
         return stop.signal is not None
 
     def keep(picture: "Tensor") -> None:

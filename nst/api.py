@@ -110,6 +110,11 @@ WITHOUT_EFFECT: dict[Task, tuple[str, ...]] = {
 """Settings that are no options of a task."""
 
 
+def option_names(task: Task) -> list[str]:
+    """Of all options that a task has."""
+    return [name for name in OPTIONS[task].model_fields if name not in WITHOUT_EFFECT.get(task, ())]
+
+
 def options(task: Task, values: Mapping[str, Any]) -> Options:
     """The options of a task, from those that are given.
 

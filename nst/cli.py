@@ -120,7 +120,7 @@ def parser() -> argparse.ArgumentParser:
     subparsers = parser.add_subparsers(dest="task", required=True, metavar="COMMAND")
     for task, model in api.OPTIONS.items():
         command = subparsers.add_parser(task, help=HELP[task], description=parser.epilog, allow_abbrev=False)
-        names = [name for name in model.model_fields if name not in api.WITHOUT_EFFECT.get(task, ())]
+        names = api.option_names(task)
         command.set_defaults(
             run=commands.paint,
             kinds=list(PICTURES[task]),

@@ -36,7 +36,7 @@ SIXTEEN_BIT = ("PNG", "TIFF")
 """Formats that can have 16 bits a channel."""
 
 _PIECE = 2**20
-"""Bytes that are written at once to try a place."""
+"""Bytes that are written at once, at most, to try a place."""
 _DESCRIPTION, _SOFTWARE = 0x010E, 0x0131
 """EXIF's ImageDescription and Software."""
 
@@ -81,8 +81,8 @@ def check(path: Path, size: int, pictures: Iterable[Path] = ()) -> None:
     beside = _beside(target)
     try:
         with beside.open("wb") as file:
-            for _ in range(-(-size // _PIECE)):
-                file.write(bytes(_PIECE))
+            for start in range(0, size, _PIECE):
+                file.write(bytes(min(_PIECE, size - start)))
     except OSError as error:
         raise OutputError(f"{path}: cannot be written ({error.strerror}); give another place") from None
     finally:

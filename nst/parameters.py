@@ -82,11 +82,7 @@ def write(path: Path) -> None:
 
 
 def _row(name: str) -> str:
-    fields = {
-        task: model.model_fields[name]
-        for task, model in api.OPTIONS.items()
-        if name in model.model_fields and name not in api.WITHOUT_EFFECT.get(task, ())
-    }
+    fields = {task: model.model_fields[name] for task, model in api.OPTIONS.items() if name in api.option_names(task)}
     (first, field), *others = fields.items()
     defaults = [
         _default(field),

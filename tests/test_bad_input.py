@@ -39,6 +39,14 @@ NUMBERS = (
 """What people, scripts and other languages write where a number is wanted; most is none, some is out of range."""
 
 
+def exit_code(*typed: str) -> object:
+    """Of the command, whether it returns or ends."""
+    try:
+        return cli.main(typed)
+    except SystemExit as ended:
+        return ended.code
+
+
 class TestOptions:
     """Each option of each command with each of `NUMBERS`: none gets as far as a picture."""
 
@@ -51,11 +59,7 @@ class TestOptions:
         spelled = f"--{option.replace('_', '-')}"
         pictures = ["nowhere.jpg"] * len(cli.PICTURES[task])  # type: ignore[index]
         for value in NUMBERS:
-            typed = [task, *pictures, "-o", str(tmp_path / "out.png"), f"{spelled}={value}"]
-            try:
-                code: object = cli.main(typed)
-            except SystemExit as ended:
-                code = ended.code
+            code = exit_code(task, *pictures, "-o", str(tmp_path / "out.png"), f"{spelled}={value}")
             said = capsys.readouterr()
             assert (code, said.out) == (2, ""), value
             assert re.fullmatch(r"error: [^\n]+\n", said.err), value
@@ -90,23 +94,15 @@ class TestOptions:
     def test_options_of_the_file(
         self, tmp_path: Path, capsys: pytest.CaptureFixture[str], typed: list[str], message: str
     ) -> None:
-        try:
-            code: object = cli.main(["synthesize", "nowhere.jpg", "-o", str(tmp_path / "out.png"), *typed])
-        except SystemExit as ended:
-            code = ended.code
-        assert code == 2
+        assert exit_code("synthesize", "nowhere.jpg", "-o", str(tmp_path / "out.png"), *typed) == 2
         assert capsys.readouterr().err.startswith(f"error: {message}")
         assert list(tmp_path.iterdir()) == []
 
     @given(st.text(max_size=40), st.sampled_from(["--size", "--style-layers", "--learning-rate", "--init", "--ouput"]))
     @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
     def test_any_text(self, tmp_path: Path, capsys: pytest.CaptureFixture[str], value: str, option: str) -> None:
-        typed = ["transfer", "nowhere.jpg", "nowhere.png", "-o", str(tmp_path / "out.png"), f"{option}={value}"]
-        try:
-            code: object = cli.main(typed)
-        except SystemExit as ended:
-            code = ended.code
-        assert code == 2
+        pictures = ["nowhere.jpg", "nowhere.png"]
+        assert exit_code("transfer", *pictures, "-o", str(tmp_path / "out.png"), f"{option}={value}") == 2
         assert re.fullmatch(r"error: [^\n]+\n", capsys.readouterr().err)
 
 

@@ -29,8 +29,12 @@ def test_the_table(tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str
     wanted = params.load(path)
     likely = studies.assume(wanted)
     for name in studies.STUDIES:
-        jobs = len(studies.first_jobs(name, likely))
-        assert re.search(rf"^{name} +{jobs} +\d+ px +(< 1 min|\d+ min|[\d.]+ h) +\d\.\d GB$", said, flags=re.MULTILINE)
+        jobs = studies.first_jobs(name, likely)
+        size = max(job.size for job in jobs)
+        assert size == (wanted.gallery.favourite_size if name == "gallery" else 48)
+        assert re.search(
+            rf"^{name} +{len(jobs)} +{size} px +(< 1 min|\d+ min|[\d.]+ h) +\d\.\d GB$", said, flags=re.MULTILINE
+        )
     assert re.search(r"^parameters, gallery: with classic layers, as those are not known", said, flags=re.MULTILINE)
     assert wanted.weights == NORMALISED
 

@@ -338,7 +338,9 @@ class TestShow:
         assert (here / f"out.{suffix}").read_bytes() == first
 
     def test_pictures_of_others(self, here: Path, data: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        assert "egeskov.jpg: does not say how it was made; `nst` notes it in PNG, " in refusal(capsys, "show", CONTENT)
+        assert refusal(capsys, "show", CONTENT).endswith(
+            "egeskov.jpg: does not say how it was made; `nst` notes it in PNG, JPEG, WebP, TIFF and AVIF"
+        )
         assert refusal(capsys, "show", "no.png").startswith("no.png: no such picture")
 
 
@@ -362,7 +364,7 @@ class TestLargePictures:
         large = ("--size", "64", "--ladder", "48", "--iterations", "3")
         assert cli.main(["transfer", CONTENT, STYLE, "-o", "out.png", *large]) == 0
         said = capsys.readouterr()
-        assert re.search(r"^64 px: about \d\.\d GB of memory and \d+ s$", said.err, re.MULTILINE)
+        assert re.search(r"^64 px: about 0\.\d GB of memory and \d+ s$", said.err, re.MULTILINE)
         assert said.out.startswith("out.png: ")
         assert cli.main(["transfer", CONTENT, STYLE, "-o", "out.png", *large, "-q"]) == 0
         assert "about" not in capsys.readouterr().err

@@ -11,7 +11,7 @@ import sys
 import tempfile
 import types
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, get_args, get_origin
@@ -121,6 +121,16 @@ def places(model: type[BaseModel] = Params, before: tuple[str, ...] = ()) -> Ite
             yield from places(field.annotation, (*before, name))
 
 
+def with_value(place: Sequence[str | int], value: Any) -> dict[str, Any]:
+    """The parameters of params.yaml with another value at a place, given by the keys that lead to it."""
+    values = copy.deepcopy(VALUES)
+    section: Any = values
+    for key in place[:-1]:
+        section = section[key]
+    section[place[-1]] = value
+    return values
+
+
 MAY_BE_EMPTY = ("content_layer_weights", "style_layer_weights", "curves")
 """Lists that mean something without entries."""
 
@@ -141,11 +151,7 @@ class TestParams:
     @pytest.mark.parametrize("place", list(places()), ids=".".join)
     def test_one(self, place: tuple[str, ...]) -> None:
         for value in STRANGE:
-            values = copy.deepcopy(VALUES)
-            section = values
-            for name in place[:-1]:
-                section = section[name]
-            section[place[-1]] = value
+            values = with_value(place, value)
             try:
                 params.options(Params, values)  # what `params.load` does with a file's content
             except ParamsError as error:
@@ -157,8 +163,7 @@ class TestParams:
     @pytest.mark.parametrize("name", Settings.model_fields)
     def test_one_that_the_parameters_study_varies(self, name: str) -> None:
         for value in STRANGE:
-            values = copy.deepcopy(VALUES)
-            values["parameters"]["vary"] = {name: [value]}
+            values = with_value(["parameters", "vary"], {name: [value]})
             try:
                 params.options(Params, values)
             except ParamsError as error:
@@ -180,12 +185,7 @@ class TestParams:
         ],
     )  # fmt: skip
     def test_names_that_lead_out_of_the_folder_of_pictures(self, place: str, name: str) -> None:
-        values = copy.deepcopy(VALUES)
-        *keys, last = [int(key) if key.isdecimal() else key for key in place.split(".")]
-        section: Any = values
-        for key in keys:
-            section = section[key]
-        section[last] = name
+        values = with_value([int(key) if key.isdecimal() else key for key in place.split(".")], name)
         with pytest.raises(ParamsError, match=rf"^{re.escape(place)}: .* is no name of a picture"):
             params.options(Params, values)
 
@@ -199,11 +199,7 @@ class TestParams:
     )
     @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
     def test_anything_anywhere(self, tmp_path: Path, place: tuple[str, ...], value: Any) -> None:
-        values = copy.deepcopy(VALUES)
-        section = values
-        for name in place[:-1]:
-            section = section[name]
-        section[place[-1]] = value
+        values = with_value(place, value)
         refusal(tmp_path, yaml.safe_dump(values, allow_unicode=True))
 
     @given(st.binary(max_size=60))

@@ -12,6 +12,8 @@ import subprocess
 import sys
 import termios
 import tracemalloc
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
 
@@ -54,6 +56,17 @@ def refusal(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
     assert said.err.startswith("error: ")
     assert said.err.count("\n") == 1
     return said.err.removeprefix("error: ").removesuffix("\n")
+
+
+@contextmanager
+def almost_full_disk() -> Iterator[None]:
+    """No file gets larger than 100 kB, as on a disk with so many bytes left."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 class TestPictures:
@@ -152,27 +165,24 @@ class TestErrors:
     def test_a_disk_that_is_full_is_found_before_anything_runs(
         self, capsys: pytest.CaptureFixture[str], here: Path
     ) -> None:
-        before = resource.getrlimit(resource.RLIMIT_FSIZE)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))  # as a disk with so many bytes left
-        try:
+        with almost_full_disk():
             said = refusal(capsys, "transfer", CONTENT, STYLE, "-o", "out.png", "--size", "512")
-        finally:
-            resource.setrlimit(resource.RLIMIT_FSIZE, before)
         assert said == "-o: out.png: cannot be written (File too large); give another place"
         assert list(here.iterdir()) == []
 
     def test_trying_a_place_takes_no_memory(self, here: Path) -> None:
         """A film may take gigabytes, of which the disk has to know."""
-        before = resource.getrlimit(resource.RLIMIT_FSIZE)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
         tracemalloc.start()
         try:
-            with pytest.raises(OutputError, match="File too large"):
+            with almost_full_disk(), pytest.raises(OutputError, match="File too large"):
                 output.check(here / "out.gif", 8 * 10**9)
             assert tracemalloc.get_traced_memory()[1] < 10**7
         finally:
             tracemalloc.stop()
-            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+    def test_a_small_picture_fits_on_a_disk_that_is_almost_full(self, here: Path) -> None:
+        with almost_full_disk():
+            output.check(here / "out.png", 3 * 48**2)
 
     def test_a_picture_that_is_missing(self, capsys: pytest.CaptureFixture[str], here: Path) -> None:
         assert refusal(capsys, "synthesize", "no.jpg", "-o", "out.png").startswith("no.jpg: no such picture")
